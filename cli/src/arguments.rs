@@ -1,0 +1,268 @@
+//! The command line: commands, their options, and the help that teaches them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use local_backend::{InvokeOverhead, SandboxChoice};
+use platform::quantity::DurationUs;
+
+/// Makes serverless workflows cheaper and faster without touching their code.
+///
+/// Fuseline fuses functions that wait for each other into one deployment and gives each function
+/// the memory and vCPU that keep the latency objective at the lowest cost. Every decision is
+/// measured. Start with:
+///
+///   fuseline optimize templates/trainticket/cancel-order.yaml
+#[derive(Debug, Parser)]
+#[command(version, verbatim_doc_comment, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check a workflow file and show what it says
+    Validate(ValidateArguments),
+    /// Build the workflow's functions, deploy them and let the alias `live` call them
+    Deploy(DeployArguments),
+    /// Send one request to the deployed workflow and print its answer
+    Invoke(InvokeArguments),
+    /// Send load to the deployed workflow and print what it cost and how long it took
+    Load(LoadArguments),
+    /// Find the cheapest deployment that keeps the latency objective
+    ///
+    /// Deploys the workflow unfused, tries fusions (thesis, Algorithm 3.1), then memory sizes
+    /// (Algorithm 3.2), and compares the best deployment with the first in interleaved runs. On the
+    /// local platform it starts a server of its own and removes everything afterwards.
+    Optimize(OptimizeArguments),
+    /// Show which functions of the workflow are deployed and how
+    Status(TargetArguments),
+    /// Remove every function of the workflow
+    Destroy(TargetArguments),
+    /// Run a Lambda-compatible server on this machine until Ctrl-C
+    ///
+    /// Speaks the Lambda and CloudWatch Logs APIs on 127.0.0.1. Functions run in Docker containers,
+    /// or in processes where no Docker engine answers, with vCPU and memory limits and real cold
+    /// starts. Any client works: aws --endpoint-url http://127.0.0.1:9400 lambda list-functions
+    Local(LocalArguments),
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For machines
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Platform {
+    /// The local backend on this machine
+    #[default]
+    Local,
+}
+
+/// The workflow and where it runs.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TargetArguments {
+    /// Workflow file
+    #[arg(default_value = "fuseline.yaml")]
+    pub(crate) file: PathBuf,
+    /// Where functions run
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) platform: Platform,
+    /// Address of a running Lambda endpoint [default: http://127.0.0.1:9400, where `fuseline local`
+    /// listens]
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// How results are printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+impl TargetArguments {
+    /// Whether functions run on the local backend, which can share folders of this machine with
+    /// them.
+    pub(crate) fn endpoint_is_local(&self) -> bool {
+        match self.platform {
+            Platform::Local => true,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ValidateArguments {
+    /// Workflow file
+    #[arg(default_value = "fuseline.yaml")]
+    pub(crate) file: PathBuf,
+    /// How results are printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DeployArguments {
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// Fusion to deploy, such as `(a,b)-(c)`: a with b inlined, and c [default: every task by itself]
+    #[arg(long, value_name = "GROUPS")]
+    pub(crate) setup: Option<String>,
+    /// Memory of a function, such as `a=1024`; may be given several times
+    #[arg(long, value_name = "TASK=MB")]
+    pub(crate) memory: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InvokeArguments {
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// JSON to send [default: one made from the file's `payloads`]
+    #[arg(long, value_name = "JSON")]
+    pub(crate) payload: Option<String>,
+    /// Seed of the payload
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LoadArguments {
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// Requests to send
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) requests: u64,
+    /// Closed loop: so many requests at a time
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "rate",
+          value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) concurrency: u16,
+    /// Open loop: so many requests per second, at random times
+    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
+    /// Seed of payloads and times
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct OptimizeArguments {
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    #[command(flatten)]
+    pub(crate) backend: BackendArguments,
+    /// Warm executions of each trial
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(5..=100_000))]
+    pub(crate) executions: u32,
+    /// Warm executions of each deployment in the final comparison
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    pub(crate) comparison: u32,
+    /// Memory sizes to try, smallest, largest and step in MB
+    #[arg(long, value_name = "MIN:MAX:STEP", default_value = "128:1024:128", value_parser = memory_range)]
+    pub(crate) memory: MemoryRange,
+    /// Seed of payloads, orders and intervals
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// How a local server is run.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BackendArguments {
+    /// What functions run in: auto, docker or process
+    #[arg(long, value_name = "SANDBOX", default_value_t)]
+    pub(crate) sandbox: SandboxChoice,
+    /// Delay added to every remote invoke, as on a cloud: median and 95th percentile, or `none`
+    #[arg(long, value_name = "MEDIAN,P95", default_value_t)]
+    pub(crate) invoke_overhead: InvokeOverhead,
+    /// Where code and locks of local servers are kept
+    #[arg(long, value_name = "DIRECTORY", env = "FUSELINE_STATE", default_value_os_t = state_directory())]
+    pub(crate) state: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LocalArguments {
+    #[command(flatten)]
+    pub(crate) backend: BackendArguments,
+    /// Port on 127.0.0.1; 0 takes any free one
+    #[arg(long, default_value_t = DEFAULT_PORT)]
+    pub(crate) port: u16,
+    /// Remove instances that served nothing for this long
+    #[arg(long, value_name = "TIME", default_value = "5min", value_parser = duration)]
+    pub(crate) idle_expiry: Duration,
+    /// Seed of the invoke overhead
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How the endpoint is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// Port of `fuseline local`.
+pub(crate) const DEFAULT_PORT: u16 = 9400;
+
+/// Memory sizes to try, in MB.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct MemoryRange {
+    pub(crate) smallest_mb: u32,
+    pub(crate) largest_mb: u32,
+    pub(crate) step_mb: u32,
+}
+
+fn memory_range(text: &str) -> Result<MemoryRange, String> {
+    let parts: Vec<u32> = text.split(':').map_while(|part| part.parse().ok()).collect();
+    match parts.as_slice() {
+        &[smallest_mb, largest_mb, step_mb]
+            if step_mb > 0
+                && smallest_mb < largest_mb
+                && (largest_mb - smallest_mb).is_multiple_of(step_mb)
+                && (128..=10_240).contains(&smallest_mb)
+                && largest_mb <= 10_240 =>
+        {
+            Ok(MemoryRange { smallest_mb, largest_mb, step_mb })
+        }
+        _ => Err("write smallest, largest and step in MB, within Lambda's 128 to 10240, the step \
+                  leading from one to the other: 128:1024:128"
+            .into()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, platform::quantity::QuantityError> {
+    text.parse().map(|DurationUs(us)| Duration::from_micros(us))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.001..=10_000.0).contains(&rate) => Ok(rate),
+        _ => Err("requests per second, from 0.001 to 10000".into()),
+    }
+}
+
+/// `$XDG_STATE_HOME/fuseline`, else `~/.local/state/fuseline`, else a folder for temporary files.
+fn state_directory() -> PathBuf {
+    let base = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")))
+        .unwrap_or_else(std::env::temp_dir);
+    base.join("fuseline")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn memory_ranges_are_checked() {
+        let range = MemoryRange { smallest_mb: 128, largest_mb: 1024, step_mb: 128 };
+        assert_eq!(memory_range("128:1024:128"), Ok(range));
+        for text in ["", "128:1024", "64:1024:64", "128:1024:100", "1024:128:64", "a:b:c", "1:2:0"] {
+            assert!(memory_range(text).is_err(), "{text}");
+        }
+    }
+}

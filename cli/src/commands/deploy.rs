@@ -1,0 +1,79 @@
+//! `fuseline deploy`: builds the functions, deploys them and moves the alias `live`.
+
+use optimizer::deployment::{Deployment, DeploymentError};
+use optimizer::space::ResourceSpace;
+use optimizer::units::MemoryMb;
+use optimizer::workflow::{TaskName, Workflow};
+use platform::deploy::{Deployer, LIVE_ALIAS};
+use platform::events::{Observer, RunEvent};
+use serde_json::json;
+
+use crate::arguments::{DeployArguments, Format};
+use crate::error::CliError;
+use crate::progress::Progress;
+use crate::{render, session};
+
+pub(crate) async fn run(arguments: &DeployArguments) -> Result<(), CliError> {
+    let target = &arguments.target;
+    let project = session::load_to_deploy(&target.file)?;
+    let deployment = wanted(arguments, &project.workflow)?;
+    let endpoint = session::endpoint(target).await?;
+    let progress = Progress::new();
+    session::build(&project, &progress).await?;
+    let supervisor = session::supervisor()?;
+    let deployer = Deployer::new(&endpoint, &project, supervisor, target.endpoint_is_local());
+    progress.on_event(RunEvent::Deploying { tasks: project.tasks.len() });
+    let failed = |error| CliError::failed("the workflow is not deployed", &error);
+    deployer.deploy_tasks().await.map_err(failed)?;
+    let deployed = deployer.deploy(&deployment, 0).await.map_err(failed)?;
+    deployer.promote(&deployed).await.map_err(failed)?;
+    match target.format {
+        Format::Json => render::json(&json!({
+            "workflow": project.workflow.name(),
+            "deployment": deployment.to_string(),
+            "versions": deployed.versions,
+            "alias": LIVE_ALIAS,
+        })),
+        Format::Text => {
+            let mut text = format!("deployed {deployment}\n");
+            for (task, version) in &deployed.versions {
+                let resources = deployment.functions()[task].resources;
+                text.push_str(&format!("  {task} version {version}: {resources}\n"));
+            }
+            let entry = project.workflow.entry();
+            text.push_str(&format!("{entry}:{LIVE_ALIAS} calls it; next: fuseline invoke"));
+            render::result(&text)
+        }
+    }
+}
+
+/// The deployment that `--setup` and `--memory` describe.
+fn wanted(arguments: &DeployArguments, workflow: &Workflow) -> Result<Deployment, CliError> {
+    let mut deployment = match &arguments.setup {
+        None => Deployment::unfused(workflow),
+        Some(setup) => Deployment::parse(workflow, setup).map_err(|error| {
+            let next_step = match &error {
+                DeploymentError::Functions { expected, .. } => format!("write it as {expected}"),
+                _ => format!("without fusion it is {}", Deployment::unfused(workflow)),
+            };
+            CliError::usage(format!("--setup: {error}"), next_step)
+        })?,
+    };
+    let space = ResourceSpace::lambda();
+    for text in &arguments.memory {
+        let wrong = |message: String| {
+            CliError::usage(message, "write task and MB, such as --memory cancel-order=1024")
+        };
+        let (task, memory) = text
+            .split_once('=')
+            .and_then(|(task, mb)| Some((TaskName::from(task), MemoryMb(mb.parse().ok()?))))
+            .ok_or_else(|| wrong(format!("--memory: `{text}` is not of the form TASK=MB")))?;
+        let resources = space.resources_for_memory(memory);
+        space.check(resources).map_err(|error| wrong(format!("--memory: {error}")))?;
+        if !deployment.functions().contains_key(&task) {
+            return Err(wrong(format!("--memory: {deployment} has no function `{task}`")));
+        }
+        deployment = deployment.with_resources(&task, resources);
+    }
+    Ok(deployment)
+}

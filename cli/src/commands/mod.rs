@@ -1,0 +1,10 @@
+//! The commands, one file each.
+
+pub(crate) mod deploy;
+pub(crate) mod destroy;
+pub(crate) mod invoke;
+pub(crate) mod load;
+pub(crate) mod local;
+pub(crate) mod optimize;
+pub(crate) mod status;
+pub(crate) mod validate;

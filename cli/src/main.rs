@@ -1,0 +1,48 @@
+//! The command `fuseline`.
+//!
+//! Architecture invariant: only this crate prints. Results go to standard output; progress, logs
+//! and errors to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage or input.
+
+mod arguments;
+mod commands;
+mod error;
+mod progress;
+mod render;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+use crate::error::CliError;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&CliError::failed("cannot start the async runtime", &error)),
+    };
+    match runtime.block_on(run(arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), CliError> {
+    match arguments.command {
+        Command::Validate(validate) => commands::validate::run(&validate),
+        Command::Deploy(deploy) => commands::deploy::run(&deploy).await,
+        Command::Invoke(invoke) => commands::invoke::run(&invoke).await,
+        Command::Load(load) => commands::load::run(&load).await,
+        Command::Status(status) => commands::status::run(&status).await,
+        Command::Optimize(optimize) => commands::optimize::run(&optimize).await,
+        Command::Destroy(destroy) => commands::destroy::run(&destroy).await,
+        Command::Local(local) => commands::local::run(&local).await,
+    }
+}
+
+fn report(error: &CliError) -> ExitCode {
+    render::talk(&error.to_string());
+    ExitCode::from(error.exit_code())
+}

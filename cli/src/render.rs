@@ -1,0 +1,125 @@
+//! Results as text and JSON.
+
+use std::io::Write;
+
+use comfy_table::{CellAlignment, Table, presets};
+use optimizer::measurement::Measurement;
+use platform::optimize::{Report, memory_changes};
+use serde::Serialize;
+
+use crate::error::CliError;
+
+/// Writes a result to standard output.
+pub(crate) fn result(text: &str) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // Whoever reads has seen enough, as `head` does.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|error| CliError::failed("the result cannot be written", &error)),
+    }
+}
+
+/// Writes a result to standard output as JSON.
+pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| CliError::failed("the result cannot be written as JSON", &error))?;
+    result(&text)
+}
+
+/// Writes a line to standard error. That nobody reads it is no reason to stop.
+pub(crate) fn talk(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// A table without lines between rows; all columns but the first are numbers.
+pub(crate) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// Measurements side by side, a column each.
+pub(crate) fn measurements(columns: &[(&str, &Measurement)]) -> String {
+    let mut header = vec![""];
+    header.extend(columns.iter().map(|(name, _)| *name));
+    let mut table = table(&header);
+    let mut row = |name: &str, cell: &dyn Fn(&Measurement) -> String| {
+        let mut cells = vec![name.to_owned()];
+        cells.extend(columns.iter().map(|(_, measurement)| cell(measurement)));
+        table.add_row(cells);
+    };
+    row("cost per execution, µ$", &|m| {
+        m.cost_usd.map_or("–".into(), |cost| format!("{:.3}", cost.mean * 1e6))
+    });
+    row("  95 % interval", &|m| {
+        m.cost_usd.map_or("–".into(), |cost| {
+            format!("{:.3} … {:.3}", cost.ci95.lower * 1e6, cost.ci95.upper * 1e6)
+        })
+    });
+    row("latency p50, ms", &|m| milliseconds(m.latency_ms.map(|latency| latency.p50)));
+    row("latency p95, ms", &|m| milliseconds(m.latency_ms.map(|latency| latency.p95)));
+    row("cold start adds, ms", &|m| milliseconds(m.cold_start_ms));
+    row("double-billed, ms", &|m| milliseconds(m.double_billed_ms));
+    row("failures", &|m| m.failures.to_string());
+    row("executions, warm + cold", &|m| format!("{} + {}", m.executions, m.cold_executions));
+    table.to_string()
+}
+
+fn milliseconds(value: Option<f64>) -> String {
+    value.map_or("–".into(), |value| format!("{value:.1}"))
+}
+
+/// What an optimisation found.
+pub(crate) fn optimization(report: &Report) -> String {
+    let mut text = format!(
+        "\n{} on {} (sandbox {}, invoke overhead {}, prices {}, seed {})\n\n",
+        report.workflow,
+        report.platform,
+        report.sandbox,
+        report.invoke_overhead,
+        report.prices,
+        report.seed
+    );
+    text.push_str(&measurements(&[
+        ("before", &report.baseline),
+        ("after fusion", &report.after_fusion),
+        ("after sizing", &report.after_sizing),
+    ]));
+    let recommendation = &report.recommendation;
+    text.push_str("\n\nwhy\n");
+    for reason in &recommendation.reasons {
+        text.push_str(&format!("  · {reason}\n"));
+    }
+    text.push_str(&format!("\nrecommended: {}\n", recommendation.deployment));
+    for (function, resources) in &recommendation.measurement.resources {
+        text.push_str(&format!("  {function}: {resources}"));
+        let changes = memory_changes(&report.baseline, &recommendation.measurement);
+        if let Some((before, _)) = changes.get(&function.0) {
+            text.push_str(&format!(" (was {before} MB)"));
+        }
+        text.push('\n');
+    }
+    let saving = &recommendation.saving;
+    text.push_str(&format!("saves {}", share(saving.cost)));
+    if let Some(interval) = saving.cost_ci95 {
+        let (lower, upper) = (interval.lower * 100.0, interval.upper * 100.0);
+        text.push_str(&format!(" of the cost (95 % interval {lower:.1} … {upper:.1} %)"));
+    }
+    text.push_str(&format!(", {} of the p95 latency\n", share(saving.latency_p95)));
+    let spent = &report.spent;
+    text.push_str(&format!(
+        "spent: {} executions in {} trials and the final comparison, {:.4} $, {:.0} s",
+        spent.executions,
+        report.trials.len(),
+        spent.usd,
+        spent.seconds
+    ));
+    text
+}
+
+fn share(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}

@@ -1,0 +1,147 @@
+//! What most commands start with: the project, the endpoint, the supervisor.
+
+use std::path::{Path, PathBuf};
+
+use local_backend::{Options, SandboxReport, Server};
+use platform::command;
+use platform::endpoint::Endpoint;
+use platform::events::{Observer, RunEvent};
+use platform::project::Project;
+
+use crate::arguments::{BackendArguments, DEFAULT_PORT, TargetArguments};
+use crate::error::CliError;
+
+/// Reads a workflow file.
+pub(crate) fn load(file: &Path) -> Result<Project, CliError> {
+    Ok(Project::load(file, &|name| std::env::var(name).ok())?)
+}
+
+/// Reads a workflow file whose functions are to be deployed: without a `build` that could still
+/// make it, their code has to be there.
+pub(crate) fn load_to_deploy(file: &Path) -> Result<Project, CliError> {
+    let project = load(file)?;
+    if project.build.is_none() {
+        project.check_code()?;
+    }
+    Ok(project)
+}
+
+/// Runs the project's `build` and checks what it made.
+pub(crate) async fn build(project: &Project, observer: &dyn Observer) -> Result<(), CliError> {
+    if let Some(command) = &project.build {
+        observer.on_event(RunEvent::Building { command: command.clone() });
+    }
+    command::build(project).await.map_err(|error| {
+        CliError::failed("the functions cannot be built", &error)
+            .or_try("correct what the command printed above; nothing was deployed")
+    })?;
+    Ok(project.check_code()?)
+}
+
+/// The endpoint a command talks to, after checking that something answers there.
+pub(crate) async fn endpoint(target: &TargetArguments) -> Result<Endpoint, CliError> {
+    let url = match &target.endpoint {
+        Some(url) => url.clone(),
+        None => format!("http://127.0.0.1:{DEFAULT_PORT}"),
+    };
+    let address = socket_address(&url).ok_or_else(|| {
+        CliError::usage(
+            format!("`{url}` is no endpoint"),
+            "write it with scheme, host and port, such as http://127.0.0.1:9400",
+        )
+    })?;
+    tokio::net::TcpStream::connect(&address).await.map_err(|error| {
+        CliError::failed(&format!("nothing answers at {url}"), &error)
+            .or_try("start a server in another terminal with `fuseline local`, or name one with --endpoint")
+    })?;
+    Ok(Endpoint::at(&url).await)
+}
+
+/// Host and port of an `http://` address.
+fn socket_address(url: &str) -> Option<String> {
+    let rest = url.strip_prefix("http://")?;
+    let authority = rest.split('/').next()?;
+    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+    let valid = !host.is_empty() && port.parse::<u16>().is_ok();
+    valid.then(|| format!("{host}:{port}"))
+}
+
+/// Starts a local server.
+pub(crate) async fn start_server(
+    backend: &BackendArguments,
+    port: u16,
+    idle_expiry: std::time::Duration,
+    seed: u64,
+) -> Result<Server, CliError> {
+    let options = Options {
+        port,
+        sandbox: backend.sandbox,
+        invoke_overhead: backend.invoke_overhead,
+        seed,
+        state_directory: backend.state.clone(),
+        idle_expiry,
+    };
+    Server::start(options).await.map_err(|error| CliError::failed("the local backend", &error))
+}
+
+/// How a server runs functions, in words: its sandbox and what is not enforced there.
+pub(crate) fn sandbox_line(report: &SandboxReport) -> String {
+    let mut line = report.kind.to_string();
+    for notice in &report.notices {
+        line.push_str("\n  notice: ");
+        line.push_str(notice);
+    }
+    line
+}
+
+/// The supervisor's binary: `$FUSELINE_BOOTSTRAP`, else `bootstrap` beside this program.
+pub(crate) fn supervisor() -> Result<PathBuf, CliError> {
+    if let Some(path) = std::env::var_os("FUSELINE_BOOTSTRAP").map(PathBuf::from) {
+        if path.is_file() {
+            return Ok(path);
+        }
+        return Err(CliError::usage(
+            format!("FUSELINE_BOOTSTRAP names {}, which is no file", path.display()),
+            "correct or unset it",
+        ));
+    }
+    let beside = std::env::current_exe()
+        .ok()
+        .map(|program| program.with_file_name("bootstrap"))
+        .filter(|path| path.is_file());
+    beside.ok_or_else(|| {
+        CliError::Failed {
+            message: "the supervisor that goes into every function is not built".into(),
+            next_step: Some(
+                "run `cargo build --release --workspace --bins`, or name it in FUSELINE_BOOTSTRAP"
+                    .into(),
+            ),
+        }
+    })
+}
+
+/// Waits for Ctrl-C or for the signal that asks a process to end.
+pub(crate) async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_need_a_scheme() {
+        assert_eq!(socket_address("http://127.0.0.1:9400"), Some("127.0.0.1:9400".into()));
+        assert_eq!(socket_address("http://localhost/x"), Some("localhost:80".into()));
+        assert_eq!(socket_address("127.0.0.1:9400"), None);
+        assert_eq!(socket_address("http://:9400"), None);
+        assert_eq!(socket_address("http://host:port"), None);
+    }
+}

@@ -1,0 +1,188 @@
+//! A function's code: the zip a client sent, unpacked once per content.
+
+use std::io::{Cursor, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use fs_err as fs;
+use sha2::{Digest, Sha256};
+use zip::ZipArchive;
+
+/// Lambda's limit for an unpacked bundle, in bytes.
+const MAX_UNPACKED_BYTES: u64 = 262_144_000;
+/// Files and directories in one bundle at most.
+const MAX_ENTRIES: usize = 100_000;
+
+/// Unpacked code of a function.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Bundle {
+    /// SHA-256 of the zip in base64, as Lambda states it.
+    pub(crate) sha256: String,
+    /// Size of the zip in bytes.
+    pub(crate) zip_bytes: u64,
+    /// Where it is unpacked.
+    pub(crate) directory: PathBuf,
+}
+
+/// Why a zip cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BundleError {
+    /// The archive is broken.
+    #[error("could not unzip the uploaded file: {0}; upload a zip with `bootstrap` at its root")]
+    Zip(#[from] zip::result::ZipError),
+    /// An entry would be written outside the bundle.
+    #[error("the uploaded file has an entry outside of itself: `{0}`")]
+    Outside(String),
+    /// The archive is too large unpacked.
+    #[error("unzipped size must be smaller than {MAX_UNPACKED_BYTES} bytes")]
+    TooLarge,
+    /// The archive has too many entries.
+    #[error("the uploaded file has more than {MAX_ENTRIES} entries")]
+    TooMany,
+    /// The state directory cannot be written.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl Bundle {
+    /// Unpacks `zip` below `parent`, unless the same bytes are there already.
+    pub(crate) fn unpack(zip: &[u8], parent: &Path) -> Result<Self, BundleError> {
+        let digest = Sha256::digest(zip);
+        let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let bundle = Self {
+            sha256: STANDARD.encode(digest),
+            zip_bytes: zip.len() as u64,
+            directory: parent.join(name),
+        };
+        if bundle.directory.exists() {
+            return Ok(bundle);
+        }
+        fs::create_dir_all(parent)?;
+        // Unpacked beside its place and then moved there, so that what is there is complete.
+        let staging = tempfile::tempdir_in(parent)?;
+        unpack_entries(zip, staging.path())?;
+        fs::set_permissions(staging.path(), PermissionsExt::from_mode(0o755))?;
+        if let Err(error) = fs::rename(staging.path(), &bundle.directory)
+            && !bundle.directory.exists()
+        {
+            return Err(error.into());
+        }
+        Ok(bundle)
+    }
+}
+
+fn unpack_entries(zip: &[u8], into: &Path) -> Result<(), BundleError> {
+    let mut archive = ZipArchive::new(Cursor::new(zip))?;
+    if archive.len() > MAX_ENTRIES {
+        return Err(BundleError::TooMany);
+    }
+    let mut left_bytes = MAX_UNPACKED_BYTES;
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index)?;
+        // `enclosed_name` is none for absolute paths and for `..` that leaves the archive.
+        let Some(path) = entry.enclosed_name() else {
+            return Err(BundleError::Outside(entry.name()?.into_owned()));
+        };
+        if entry.is_symlink() {
+            // A link could lead later entries out of the directory.
+            return Err(BundleError::Outside(entry.name()?.into_owned()));
+        }
+        let path = into.join(path);
+        if entry.is_dir() {
+            fs::create_dir_all(path)?;
+            continue;
+        }
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let mode = entry.unix_mode().unwrap_or(0o644) & 0o777;
+        let mut file = fs::File::create(&path)?;
+        // The size an entry states may be a lie: only what is really read counts.
+        let written = std::io::copy(&mut (&mut entry).take(left_bytes + 1), &mut file)?;
+        left_bytes = left_bytes
+            .checked_sub(written)
+            .ok_or(BundleError::TooLarge)?;
+        fs::set_permissions(&path, PermissionsExt::from_mode(mode))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    fn zip_of(entries: &[(&str, u32, &str)]) -> Vec<u8> {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, mode, text) in entries {
+            let options = SimpleFileOptions::default().unix_permissions(*mode);
+            writer.start_file(*name, options).unwrap();
+            writer.write_all(text.as_bytes()).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn files_keep_their_modes_and_equal_bytes_are_unpacked_once() {
+        let state = tempfile::tempdir().unwrap();
+        let zip = zip_of(&[("bootstrap", 0o755, "run"), ("data/a.txt", 0o640, "a")]);
+        let bundle = Bundle::unpack(&zip, state.path()).unwrap();
+        assert_eq!(bundle.sha256, STANDARD.encode(Sha256::digest(&zip)));
+        assert_eq!(
+            fs::read_to_string(bundle.directory.join("data/a.txt")).unwrap(),
+            "a"
+        );
+        let mode = |path: &str| {
+            fs::metadata(bundle.directory.join(path))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777
+        };
+        assert_eq!((mode("bootstrap"), mode("data/a.txt")), (0o755, 0o640));
+
+        assert_eq!(Bundle::unpack(&zip, state.path()).unwrap(), bundle);
+        assert_eq!(fs::read_dir(state.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn entries_outside_the_bundle_are_refused() {
+        for name in ["../evil", "a/../../evil"] {
+            let state = tempfile::tempdir().unwrap();
+            let parent = state.path().join("code");
+            let error = Bundle::unpack(&zip_of(&[(name, 0o644, "x")]), &parent).unwrap_err();
+            assert!(matches!(error, BundleError::Outside(_)), "{name}: {error}");
+            assert!(!state.path().join("evil").exists());
+            assert_eq!(
+                fs::read_dir(parent).unwrap().count(),
+                0,
+                "{name}: staging is removed"
+            );
+        }
+    }
+
+    #[test]
+    fn links_are_refused() {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        writer
+            .add_symlink("lib", "/etc", SimpleFileOptions::default())
+            .unwrap();
+        let zip = writer.finish().unwrap().into_inner();
+        let state = tempfile::tempdir().unwrap();
+        let error = Bundle::unpack(&zip, state.path()).unwrap_err();
+        assert!(matches!(error, BundleError::Outside(_)), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_zip_is_refused() {
+        let state = tempfile::tempdir().unwrap();
+        let error = Bundle::unpack(b"not a zip", state.path()).unwrap_err();
+        assert!(matches!(error, BundleError::Zip(_)), "{error}");
+    }
+}

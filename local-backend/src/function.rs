@@ -1,0 +1,409 @@
+//! A function's configuration and its versions, in the form in which Lambda's API states them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::bundle::Bundle;
+use crate::error::ApiError;
+
+/// Region in every ARN.
+pub(crate) const REGION: &str = "us-east-1";
+/// Account in every ARN.
+pub(crate) const ACCOUNT: &str = "000000000000";
+/// Version that updates change.
+pub(crate) const LATEST: &str = "$LATEST";
+/// Variable of a function's environment that sets its vCPU independently of its memory.
+pub(crate) const VCPU_VARIABLE: &str = "FUSELINE_VCPU";
+/// Memory that comes with one vCPU on Lambda, in MB.
+const MEMORY_PER_VCPU_MB: u64 = 1_769;
+/// CFS period, in microseconds: with 20 ms small quotas run 12–25 % slow, with 100 ms they are exact.
+pub(crate) const CPU_PERIOD_US: u64 = 100_000;
+/// Smallest quota the kernel takes, in microseconds.
+const MIN_CPU_QUOTA_US: u64 = 1_000;
+/// Environment limit of Lambda, in bytes.
+const MAX_ENVIRONMENT_BYTES: usize = 4_096;
+
+/// Environment variables that only the platform sets.
+const RESERVED_VARIABLES: [&str; 18] = [
+    "_HANDLER",
+    "_X_AMZN_TRACE_ID",
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+];
+
+/// What a client can set on a function; everything is optional so that one type reads both
+/// `CreateFunction` and `UpdateFunctionConfiguration`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Settings {
+    runtime: Option<String>,
+    role: Option<String>,
+    handler: Option<String>,
+    description: Option<String>,
+    timeout: Option<u64>,
+    memory_size: Option<u64>,
+    environment: Option<Environment>,
+    file_system_configs: Option<Vec<FileSystem>>,
+    layers: Option<Vec<Value>>,
+}
+
+/// Environment of a function.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Environment {
+    #[serde(default)]
+    pub(crate) variables: BTreeMap<String, String>,
+}
+
+/// A directory that a function shares with the host.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct FileSystem {
+    pub(crate) arn: String,
+    pub(crate) local_mount_path: String,
+}
+
+impl FileSystem {
+    /// The directory on the host: the local form of an ARN is `file:///absolute/directory`.
+    pub(crate) fn host_path(&self) -> Option<PathBuf> {
+        let path = self.arn.strip_prefix("file://")?;
+        let plain = path.starts_with('/') && !path.split('/').any(|part| part == "..");
+        plain.then(|| PathBuf::from(path))
+    }
+}
+
+/// Configuration of a function or of one of its versions.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Configuration {
+    pub(crate) runtime: String,
+    pub(crate) role: String,
+    pub(crate) handler: String,
+    pub(crate) description: String,
+    /// Longest an invocation may take, in seconds, 1–900.
+    pub(crate) timeout_s: u64,
+    /// 128–10,240.
+    pub(crate) memory_mb: u32,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) file_systems: Vec<FileSystem>,
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self {
+            runtime: "provided.al2023".into(),
+            role: format!("arn:aws:iam::{ACCOUNT}:role/local"),
+            handler: "bootstrap".into(),
+            description: String::new(),
+            timeout_s: 3,
+            memory_mb: 128,
+            environment: BTreeMap::new(),
+            file_systems: Vec::new(),
+        }
+    }
+}
+
+impl Configuration {
+    /// The configuration with `settings` over it, checked as Lambda does.
+    pub(crate) fn with(&self, settings: Settings) -> Result<Self, ApiError> {
+        let Settings {
+            runtime,
+            role,
+            handler,
+            description,
+            timeout,
+            memory_size,
+            environment,
+            file_system_configs,
+            layers,
+        } = settings;
+        if layers.is_some_and(|layers| !layers.is_empty()) {
+            return Err(ApiError::invalid_parameter(
+                "the local backend does not run layers yet",
+            ));
+        }
+        let new = Self {
+            runtime: runtime.unwrap_or_else(|| self.runtime.clone()),
+            role: role.unwrap_or_else(|| self.role.clone()),
+            handler: handler.unwrap_or_else(|| self.handler.clone()),
+            description: description.unwrap_or_else(|| self.description.clone()),
+            timeout_s: timeout.unwrap_or(self.timeout_s),
+            memory_mb: match memory_size {
+                None => self.memory_mb,
+                Some(memory_mb) => checked_memory(memory_mb)?,
+            },
+            environment: environment.map_or_else(|| self.environment.clone(), |new| new.variables),
+            file_systems: file_system_configs.unwrap_or_else(|| self.file_systems.clone()),
+        };
+        new.check()?;
+        Ok(new)
+    }
+
+    fn check(&self) -> Result<(), ApiError> {
+        if !self.runtime.starts_with("provided") {
+            return Err(ApiError::invalid_parameter(format!(
+                "the local backend runs only provided.* runtimes yet, not `{}`; bundle the language runtime with a `bootstrap`",
+                self.runtime
+            )));
+        }
+        if !(1..=900).contains(&self.timeout_s) {
+            return Err(ApiError::invalid_parameter(format!(
+                "timeout {} s is out of range: 1–900 s",
+                self.timeout_s
+            )));
+        }
+        check_environment(&self.environment)?;
+        for file_system in &self.file_systems {
+            if file_system.host_path().is_none() {
+                return Err(ApiError::invalid_parameter(format!(
+                    "file system `{}` cannot be mounted here; the local form is file:///absolute/directory",
+                    file_system.arn
+                )));
+            }
+            let target = &file_system.local_mount_path;
+            if !target.starts_with('/') || target.contains(':') || target.contains("/..") {
+                return Err(ApiError::invalid_parameter(format!(
+                    "local mount path `{target}` must be absolute and without `:`"
+                )));
+            }
+        }
+        self.vcpu_milli().map(|_| ())
+    }
+
+    /// vCPU in thousandths, from `FUSELINE_VCPU` or from the memory as on Lambda.
+    fn vcpu_milli(&self) -> Result<u64, ApiError> {
+        let Some(text) = self.environment.get(VCPU_VARIABLE) else {
+            return Ok(u64::from(self.memory_mb) * 1_000 / MEMORY_PER_VCPU_MB);
+        };
+        let vcpu: f64 = text.trim().parse().unwrap_or(f64::NAN);
+        if !(0.01..=64.0).contains(&vcpu) {
+            return Err(ApiError::invalid_parameter(format!(
+                "{VCPU_VARIABLE} `{text}` is no number of vCPU between 0.01 and 64"
+            )));
+        }
+        Ok((vcpu * 1_000.0).round() as u64)
+    }
+
+    /// CFS quota per period of [`CPU_PERIOD_US`], in microseconds.
+    pub(crate) fn cpu_quota_us(&self) -> u64 {
+        // Checked when it was set; a value that does not parse cannot come this far.
+        let vcpu_milli = self.vcpu_milli().unwrap_or(1_000);
+        (vcpu_milli * CPU_PERIOD_US / 1_000).max(MIN_CPU_QUOTA_US)
+    }
+}
+
+fn checked_memory(memory_mb: u64) -> Result<u32, ApiError> {
+    u32::try_from(memory_mb)
+        .ok()
+        .filter(|mb| (128..=10_240).contains(mb))
+        .ok_or_else(|| {
+            ApiError::invalid_parameter(format!(
+                "memory size {memory_mb} MB is out of range: 128–10240 MB"
+            ))
+        })
+}
+
+fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    if let Some(key) = variables
+        .keys()
+        .find(|key| RESERVED_VARIABLES.contains(&key.as_str()))
+    {
+        return Err(ApiError::invalid_parameter(format!(
+            "the environment variable `{key}` is reserved and cannot be set"
+        )));
+    }
+    let plain = |key: &str| {
+        key.starts_with(|c: char| c.is_ascii_alphabetic())
+            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    for (key, value) in variables {
+        if !plain(key) || value.contains('\0') {
+            return Err(ApiError::invalid_parameter(format!(
+                "`{key}` is no name of an environment variable, or its value has a zero byte"
+            )));
+        }
+    }
+    let bytes: usize = variables
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
+    if bytes > MAX_ENVIRONMENT_BYTES {
+        return Err(ApiError::invalid_parameter(format!(
+            "the environment has {bytes} bytes, more than the {MAX_ENVIRONMENT_BYTES} that Lambda allows"
+        )));
+    }
+    Ok(())
+}
+
+/// One version of a function, `$LATEST` included: its code and configuration, never changed.
+#[derive(Clone, Debug)]
+pub(crate) struct Version {
+    /// Tells instances of one state of the function from those of any other.
+    pub(crate) generation: u64,
+    pub(crate) function: String,
+    /// `$LATEST` or a number.
+    pub(crate) version: String,
+    pub(crate) configuration: Configuration,
+    pub(crate) code: Arc<Bundle>,
+    pub(crate) revision_id: String,
+    pub(crate) last_modified: String,
+}
+
+impl Version {
+    /// ARN of the version; that of `$LATEST` has no qualifier.
+    pub(crate) fn arn(&self) -> String {
+        let arn = function_arn(&self.function);
+        if self.version == LATEST {
+            arn
+        } else {
+            format!("{arn}:{}", self.version)
+        }
+    }
+
+    /// The version as Lambda's API states it.
+    pub(crate) fn describe(&self) -> Value {
+        let configuration = &self.configuration;
+        let group = format!("/aws/lambda/{}", self.function);
+        let mut value = json!({
+            "FunctionName": self.function,
+            "FunctionArn": self.arn(),
+            "Runtime": configuration.runtime,
+            "Role": configuration.role,
+            "Handler": configuration.handler,
+            "CodeSize": self.code.zip_bytes,
+            "Description": configuration.description,
+            "Timeout": configuration.timeout_s,
+            "MemorySize": configuration.memory_mb,
+            "LastModified": self.last_modified,
+            "CodeSha256": self.code.sha256,
+            "Version": self.version,
+            "TracingConfig": { "Mode": "PassThrough" },
+            "RevisionId": self.revision_id,
+            "State": "Active",
+            "LastUpdateStatus": "Successful",
+            "PackageType": "Zip",
+            "Architectures": [host_architecture()],
+            "EphemeralStorage": { "Size": 512 },
+            "LoggingConfig": { "LogFormat": "Text", "LogGroup": group },
+        });
+        if !configuration.environment.is_empty() {
+            value["Environment"] = json!({ "Variables": configuration.environment });
+        }
+        if !configuration.file_systems.is_empty() {
+            value["FileSystemConfigs"] = json!(configuration.file_systems);
+        }
+        value
+    }
+}
+
+/// ARN of a function without qualifier.
+pub(crate) fn function_arn(name: &str) -> String {
+    format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}")
+}
+
+/// This machine's architecture by Lambda's name.
+pub(crate) fn host_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(settings: Value) -> Result<Configuration, ApiError> {
+        Configuration::default().with(serde_json::from_value(settings).unwrap())
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused_by_name() {
+        for (settings, expect) in [
+            (
+                json!({ "MemorySize": 127 }),
+                "memory size 127 MB is out of range: 128–10240 MB",
+            ),
+            (json!({ "MemorySize": 10_241 }), "128–10240"),
+            (
+                json!({ "Timeout": 0 }),
+                "timeout 0 s is out of range: 1–900 s",
+            ),
+            (json!({ "Timeout": 901 }), "1–900"),
+            (json!({ "Runtime": "python3.12" }), "`python3.12`"),
+            (json!({ "Layers": ["arn"] }), "layers"),
+            (
+                json!({ "Environment": { "Variables": { "AWS_REGION": "x" } } }),
+                "`AWS_REGION`",
+            ),
+            (
+                json!({ "Environment": { "Variables": { "a b": "x" } } }),
+                "`a b`",
+            ),
+            (
+                json!({ "Environment": { "Variables": { "A": "x".repeat(4_096) } } }),
+                "4097 bytes",
+            ),
+            (
+                json!({ "Environment": { "Variables": { "FUSELINE_VCPU": "much" } } }),
+                "`much`",
+            ),
+            (
+                json!({ "Environment": { "Variables": { "FUSELINE_VCPU": "0" } } }),
+                "`0`",
+            ),
+            (
+                json!({ "FileSystemConfigs": [{ "Arn": "arn:aws:efs", "LocalMountPath": "/a" }] }),
+                "`arn:aws:efs`",
+            ),
+            (
+                json!({ "FileSystemConfigs": [{ "Arn": "file:///a/../b", "LocalMountPath": "/a" }] }),
+                "`file:///a/../b`",
+            ),
+            (
+                json!({ "FileSystemConfigs": [{ "Arn": "file:///a", "LocalMountPath": "a" }] }),
+                "`a`",
+            ),
+        ] {
+            let error = with(settings).unwrap_err();
+            assert_eq!(error.kind, "InvalidParameterValueException");
+            assert!(error.message.contains(expect), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn vcpu_follows_memory_unless_it_is_set() {
+        let quota = |settings| with(settings).unwrap().cpu_quota_us();
+        let vcpu = |text: &str| json!({ "Environment": { "Variables": { VCPU_VARIABLE: text } } });
+        assert_eq!(quota(json!({ "MemorySize": 1_769 })), 100_000);
+        assert_eq!(quota(json!({ "MemorySize": 128 })), 7_200);
+        assert_eq!(quota(vcpu("0.25")), 25_000);
+        assert_eq!(quota(vcpu("1.5")), 150_000);
+        assert_eq!(quota(vcpu("0.01")), 1_000);
+    }
+
+    #[test]
+    fn what_is_not_set_stays() {
+        let first = with(json!({ "MemorySize": 256, "Timeout": 9 })).unwrap();
+        let settings = serde_json::from_value(json!({ "Timeout": 10 })).unwrap();
+        let second = first.with(settings).unwrap();
+        assert_eq!((second.memory_mb, second.timeout_s), (256, 10));
+    }
+}

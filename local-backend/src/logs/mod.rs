@@ -1,0 +1,10 @@
+//! Logs: what functions print and what the server writes about their invocations, kept in memory
+//! and read through CloudWatch's API.
+
+mod instance;
+mod pattern;
+mod store;
+
+pub(crate) use instance::{InstanceLog, LineSplitter};
+pub(crate) use pattern::Pattern;
+pub(crate) use store::{LogStore, MissingGroup, Query, Stream, now_ms};

@@ -1,0 +1,258 @@
+//! The Docker sandbox: one container per instance.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::errors::Error;
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, StatsOptionsBuilder,
+    WaitContainerOptionsBuilder,
+};
+use futures_util::StreamExt;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::function::CPU_PERIOD_US;
+use crate::logs::{InstanceLog, LineSplitter};
+use crate::sandbox::cgroup::{self, Group};
+use crate::sandbox::engine::{self, Engine};
+use crate::sandbox::{Exit, MemoryUse, SandboxError, SandboxSpec};
+
+/// Where a container sees its function's code, as on Lambda.
+pub(crate) const TASK_ROOT: &str = "/var/task";
+/// Output counts as complete when none came for this long: it travels through the engine, which
+/// does not say what is still on its way.
+const OUTPUT_QUIET: Duration = Duration::from_millis(1);
+/// Rounds of waiting for quiet output at most, for a function that never stops printing.
+const OUTPUT_ROUNDS: usize = 20;
+
+/// A running container.
+#[derive(Debug)]
+pub(crate) struct Container {
+    docker: Docker,
+    id: String,
+    started: Instant,
+    exit: watch::Receiver<Option<Exit>>,
+    /// Changes with every piece of output.
+    output: watch::Receiver<u64>,
+    /// Its memory group, if this machine's files show it.
+    group: Option<Group>,
+    /// Last figures read: they are gone with the container.
+    last: Mutex<MemoryUse>,
+    _tasks: [AbortOnDropHandle<()>; 2],
+}
+
+impl Container {
+    pub(crate) async fn start(engine: &Engine, spec: SandboxSpec) -> Result<Self, SandboxError> {
+        let docker = engine.docker.clone();
+        let options = CreateContainerOptionsBuilder::default()
+            .name(&format!("fuseline-{}", spec.id))
+            .build();
+        let log = Arc::clone(&spec.log);
+        let created = docker
+            .create_container(Some(options), container(engine, spec))
+            .await?;
+        let id = created.id;
+        match Self::run(engine, &id, log).await {
+            Ok(container) => Ok(container),
+            Err(error) => {
+                engine::remove_container(&docker, &id).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn run(engine: &Engine, id: &str, log: Arc<InstanceLog>) -> Result<Self, SandboxError> {
+        let docker = &engine.docker;
+        let options = AttachContainerOptionsBuilder::default()
+            .stream(true)
+            .stdout(true)
+            .stderr(true)
+            .build();
+        // Before the start, so that not a line is missed.
+        let attached = docker.attach_container(id, Some(options)).await?;
+        let (sender, output) = watch::channel(0);
+        let reading = tokio::spawn(read_output(attached.output, log, sender));
+        docker
+            .start_container(id, None)
+            .await
+            .map_err(|error| match error {
+                // The engine's words for a program that is missing or cannot be run.
+                Error::DockerResponseServerError {
+                    status_code: 400,
+                    message,
+                } => SandboxError::Entrypoint(format!(
+                    "the bundle's bootstrap cannot be run: {message}"
+                )),
+                other => other.into(),
+            })?;
+        let started = Instant::now();
+        let (sender, exit) = watch::channel(None);
+        let waiting = tokio::spawn(wait(docker.clone(), id.to_owned(), sender));
+        Ok(Self {
+            docker: docker.clone(),
+            id: id.to_owned(),
+            started,
+            exit,
+            output,
+            group: cgroup::of_container(&engine.layout, id),
+            last: Mutex::default(),
+            _tasks: [
+                AbortOnDropHandle::new(reading),
+                AbortOnDropHandle::new(waiting),
+            ],
+        })
+    }
+
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    pub(crate) fn exit(&self) -> watch::Receiver<Option<Exit>> {
+        self.exit.clone()
+    }
+
+    pub(crate) async fn memory(&self) -> MemoryUse {
+        let read = match &self.group {
+            Some(group) if group.readable() => Some(group.memory()),
+            Some(_) => None,
+            None => self.statistics().await,
+        };
+        let ended = self.exit.borrow().is_some();
+        let killed = ended && self.killed_for_memory().await;
+        let mut last = self.last.lock().expect("no reader of the figures panics");
+        if let Some(read) = read {
+            last.peak_bytes = read.peak_bytes.max(last.peak_bytes);
+            last.oom_kills = read.oom_kills.max(last.oom_kills);
+        }
+        if killed {
+            last.oom_kills = last.oom_kills.max(1);
+        }
+        *last
+    }
+
+    /// The engine's own figures, where its groups are not this machine's.
+    async fn statistics(&self) -> Option<MemoryUse> {
+        let options = StatsOptionsBuilder::default()
+            .stream(false)
+            .one_shot(true)
+            .build();
+        let mut stream = Box::pin(self.docker.stats(&self.id, Some(options)));
+        let memory = stream.next().await?.ok()?.memory_stats?;
+        // Only version 1 keeps a peak.
+        Some(MemoryUse {
+            peak_bytes: memory.max_usage.or(memory.usage),
+            oom_kills: 0,
+        })
+    }
+
+    async fn killed_for_memory(&self) -> bool {
+        let inspected = self.docker.inspect_container(&self.id, None).await;
+        inspected.is_ok_and(|it| it.state.and_then(|state| state.oom_killed).unwrap_or(false))
+    }
+
+    pub(crate) async fn drain(&self) {
+        let mut output = self.output.clone();
+        for _ in 0..OUTPUT_ROUNDS {
+            output.mark_unchanged();
+            match tokio::time::timeout(OUTPUT_QUIET, output.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
+    }
+
+    pub(crate) async fn remove(&self) {
+        engine::remove_container(&self.docker, &self.id).await;
+    }
+}
+
+fn container(engine: &Engine, spec: SandboxSpec) -> ContainerCreateBody {
+    let SandboxSpec {
+        id: _,
+        code,
+        environment,
+        cpu_quota_us,
+        memory_mb,
+        mounts,
+        log: _,
+    } = spec;
+    let bytes = i64::from(memory_mb) << 20;
+    let mut binds = vec![format!("{}:{TASK_ROOT}:ro", code.display())];
+    binds.extend(
+        mounts
+            .iter()
+            .map(|(host, at)| format!("{}:{}", host.display(), at.display())),
+    );
+    let (user, group) = (rustix::process::getuid(), rustix::process::getgid());
+    ContainerCreateBody {
+        image: Some(engine.image()),
+        entrypoint: Some(vec![format!("{TASK_ROOT}/bootstrap")]),
+        working_dir: Some(TASK_ROOT.to_owned()),
+        env: Some(
+            environment
+                .into_iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect(),
+        ),
+        // As ourselves, so that shared directories are written with the user's own rights.
+        user: Some(format!("{}:{}", user.as_raw(), group.as_raw())),
+        labels: Some(engine.labels()),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        host_config: Some(HostConfig {
+            binds: Some(binds),
+            network_mode: Some(engine.network()),
+            cpu_period: Some(CPU_PERIOD_US.cast_signed()),
+            cpu_quota: Some(cpu_quota_us.cast_signed()),
+            memory: Some(bytes),
+            memory_swap: Some(bytes),
+            // Lines are read as they come: the engine need not keep them too.
+            log_config: Some(HostConfigLogConfig {
+                typ: Some("none".to_owned()),
+                config: None,
+            }),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+async fn read_output(
+    mut output: impl futures_util::Stream<Item = Result<LogOutput, Error>> + Unpin,
+    log: Arc<InstanceLog>,
+    pieces: watch::Sender<u64>,
+) {
+    let mut standard = LineSplitter::new(Arc::clone(&log));
+    let mut errors = LineSplitter::new(log);
+    while let Some(Ok(piece)) = output.next().await {
+        match piece {
+            LogOutput::StdErr { message } => errors.push(&message),
+            other => standard.push(&other.into_bytes()),
+        }
+        pieces.send_modify(|count| *count += 1);
+    }
+}
+
+async fn wait(docker: Docker, id: String, exit: watch::Sender<Option<Exit>>) {
+    let options = WaitContainerOptionsBuilder::default()
+        .condition("not-running")
+        .build();
+    let mut ends = Box::pin(docker.wait_container(&id, Some(options)));
+    let code = match ends.next().await {
+        Some(Ok(end)) => end.status_code,
+        // bollard's form of every exit code but 0.
+        Some(Err(Error::DockerContainerWaitError { code, .. })) => code,
+        // The engine is gone or the container was removed: the instance is over either way.
+        Some(Err(_)) | None => 255,
+    };
+    // A shell's way of saying which signal it was; the engine has no other.
+    let end = match code {
+        129..=192 => Exit::Signal(i32::try_from(code - 128).unwrap_or_default()),
+        code => Exit::Code(code),
+    };
+    exit.send_replace(Some(end));
+}

@@ -1,0 +1,164 @@
+//! What functions run in: a container or a process, with vCPU and memory limited.
+
+pub(crate) mod cgroup;
+mod container;
+pub(crate) mod engine;
+pub(crate) mod process;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use crate::logs::InstanceLog;
+
+pub(crate) use container::Container;
+pub(crate) use engine::Engine;
+pub(crate) use process::{ProcessHost, ProcessSandbox};
+
+/// What an instance is started with.
+#[derive(Debug)]
+pub(crate) struct SandboxSpec {
+    /// Unique on this machine.
+    pub(crate) id: String,
+    /// The unpacked bundle.
+    pub(crate) code: PathBuf,
+    /// Whole environment.
+    pub(crate) environment: Vec<(String, String)>,
+    /// CFS quota per [`crate::function::CPU_PERIOD_US`].
+    pub(crate) cpu_quota_us: u64,
+    pub(crate) memory_mb: u32,
+    /// Directories of the host and where the function sees them.
+    pub(crate) mounts: Vec<(PathBuf, PathBuf)>,
+    /// Where its output goes.
+    pub(crate) log: Arc<InstanceLog>,
+}
+
+/// How a sandbox's main process ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Exit {
+    /// By itself, with this code.
+    Code(i64),
+    /// By a signal.
+    Signal(i32),
+}
+
+/// What a sandbox uses.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct MemoryUse {
+    /// Peak so far, in bytes, if it can be read.
+    pub(crate) peak_bytes: Option<u64>,
+    /// Processes that the kernel killed because the limit was reached.
+    pub(crate) oom_kills: u64,
+}
+
+/// A sandbox that cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SandboxError {
+    /// The function's own fault: no `bootstrap`, or one that cannot be run.
+    #[error("{0}")]
+    Entrypoint(String),
+    /// Docker refused.
+    #[error("Docker refused: {0}")]
+    Docker(#[from] bollard::errors::Error),
+    /// The system refused.
+    #[error("{context}: {source}")]
+    Io {
+        /// What was being done.
+        context: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Where sandboxes are made.
+#[derive(Debug)]
+pub(crate) enum Host {
+    Docker(Engine),
+    Process(ProcessHost),
+}
+
+impl Host {
+    /// Address that instances reach this server at.
+    pub(crate) fn address(&self) -> IpAddr {
+        match self {
+            Self::Docker(engine) => engine.gateway(),
+            Self::Process(_) => IpAddr::from([127, 0, 0, 1]),
+        }
+    }
+
+    /// Where the function sees its code.
+    pub(crate) fn task_root(&self, spec_code: &std::path::Path) -> String {
+        match self {
+            Self::Docker(_) => container::TASK_ROOT.to_owned(),
+            Self::Process(_) => spec_code.display().to_string(),
+        }
+    }
+
+    /// Starts a sandbox.
+    pub(crate) async fn start(&self, spec: SandboxSpec) -> Result<Sandbox, SandboxError> {
+        match self {
+            Self::Docker(engine) => Container::start(engine, spec).await.map(Sandbox::Docker),
+            Self::Process(host) => host.start(spec).await.map(Sandbox::Process),
+        }
+    }
+
+    /// Removes everything this server made, whatever state it is in.
+    pub(crate) async fn remove_all(&self) {
+        match self {
+            Self::Docker(engine) => engine.remove_all().await,
+            Self::Process(host) => host.remove_all().await,
+        }
+    }
+}
+
+/// A running sandbox.
+#[derive(Debug)]
+pub(crate) enum Sandbox {
+    Docker(Container),
+    Process(ProcessSandbox),
+}
+
+impl Sandbox {
+    /// When its process was started, as far as that can be told from outside.
+    pub(crate) fn started(&self) -> Instant {
+        match self {
+            Self::Docker(container) => container.started(),
+            Self::Process(process) => process.started(),
+        }
+    }
+
+    /// Becomes something when the main process ends.
+    pub(crate) fn exit(&self) -> watch::Receiver<Option<Exit>> {
+        match self {
+            Self::Docker(container) => container.exit(),
+            Self::Process(process) => process.exit(),
+        }
+    }
+
+    /// Memory used so far.
+    pub(crate) async fn memory(&self) -> MemoryUse {
+        match self {
+            Self::Docker(container) => container.memory().await,
+            Self::Process(process) => process.memory(),
+        }
+    }
+
+    /// Takes in what the function has printed so far.
+    pub(crate) async fn drain(&self) {
+        match self {
+            Self::Docker(container) => container.drain().await,
+            Self::Process(process) => process.drain(),
+        }
+    }
+
+    /// Kills everything in it and removes it. Does nothing the second time.
+    pub(crate) async fn remove(&self) {
+        match self {
+            Self::Docker(container) => container.remove().await,
+            Self::Process(process) => process.remove().await,
+        }
+    }
+}

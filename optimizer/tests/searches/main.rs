@@ -1,0 +1,6 @@
+//! Searches and simulator together.
+
+mod common;
+mod fusion;
+mod simulator;
+mod sizing;

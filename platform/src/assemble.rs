@@ -1,0 +1,350 @@
+//! Assembles executions from what was sent and what the logs say.
+//!
+//! Joined by request ids: a request sent names the entry's invocation, a call record names the
+//! invocation it was made from and the one it caused, and a `REPORT` line names the invocation it
+//! bills. Nothing depends on clocks of different machines agreeing.
+
+use std::collections::BTreeMap;
+
+use optimizer::deployment::Deployment;
+use optimizer::execution::{Billed, Execution, Outcome, Span};
+use optimizer::price::PriceBook;
+use optimizer::workflow::{CallKind, TaskName};
+use wire::record::{self, CallOutcome, CallRecord, CallSite};
+use wire::report::{Report, ReportStatus};
+
+use crate::load::Sent;
+
+/// What the logs of a workflow's functions say, by request id.
+#[derive(Clone, Debug, Default)]
+pub struct Logs {
+    /// Calls by the request id of the invocation that made them, in the order they were made in.
+    pub calls: BTreeMap<String, Vec<CallRecord>>,
+    /// What was billed.
+    pub reports: BTreeMap<String, Report>,
+    /// Invocations whose supervisor has written its records.
+    pub served: std::collections::BTreeSet<String>,
+}
+
+impl Logs {
+    /// Takes in a line of any function's log.
+    pub fn read_line(&mut self, line: &str) {
+        if let Some(report) = Report::parse(line) {
+            self.reports.insert(report.request_id.clone(), report);
+            return;
+        }
+        match record::Record::parse(line) {
+            Some(record::Record::Call(call)) => {
+                let calls = self.calls.entry(call.caller_request.clone()).or_default();
+                if !calls.contains(&call) {
+                    let at = calls.partition_point(|other| other.start_us <= call.start_us);
+                    calls.insert(at, call);
+                }
+            }
+            Some(record::Record::Invocation(invocation)) => {
+                self.served.insert(invocation.request);
+            }
+            None => {}
+        }
+    }
+
+    /// Whether everything that the invocation caused is in the logs.
+    fn is_complete(&self, request: &str) -> bool {
+        let Some(report) = self.reports.get(request) else { return false };
+        // An instance that was killed wrote no record of its last invocation.
+        (self.served.contains(request) || report.status != ReportStatus::Success)
+            && self.calls_are_complete(request)
+    }
+
+    fn calls_are_complete(&self, request: &str) -> bool {
+        self.calls.get(request).into_iter().flatten().all(|call| {
+            call.callee_request.is_empty()
+                || match call.site {
+                    CallSite::Inline => self.calls_are_complete(&call.callee_request),
+                    CallSite::Remote => self.is_complete(&call.callee_request),
+                }
+        })
+    }
+}
+
+/// The execution that a request caused, or `None` while the logs lack part of it.
+#[must_use]
+pub fn execution(
+    sent: &Sent,
+    logs: &Logs,
+    deployment: &Deployment,
+    prices: &PriceBook,
+) -> Option<Execution> {
+    let entry = deployment.functions().keys().next()?;
+    let mut spans = vec![Span {
+        task: entry.clone(),
+        function: entry.clone(),
+        parent: None,
+        kind: CallKind::Sync,
+        start_us: sent.start_us,
+        duration_us: sent.latency_us,
+        billed: None,
+        outcome: sent.outcome,
+    }];
+    if !sent.request_id.is_empty() {
+        if !logs.is_complete(&sent.request_id) {
+            return None;
+        }
+        let mut assembly = Assembly { logs, deployment, prices, spans };
+        assembly.invocation(0, &sent.request_id, None);
+        spans = assembly.spans;
+    }
+    let outcome = spans[0].outcome;
+    Some(Execution { trace: sent.trace.clone(), latency_us: sent.latency_us, spans, outcome })
+}
+
+struct Assembly<'a> {
+    logs: &'a Logs,
+    deployment: &'a Deployment,
+    prices: &'a PriceBook,
+    spans: Vec<Span>,
+}
+
+impl Assembly<'_> {
+    /// Adds what an invocation of a function was billed to the span it was caused by, and the
+    /// spans of all calls made in it.
+    fn invocation(&mut self, span: usize, request: &str, called_as: Option<CallOutcome>) {
+        let mut waits = Vec::new();
+        self.calls(span, request, &mut waits);
+        let Some(report) = self.logs.reports.get(request) else { return };
+        let function = &self.spans[span].function;
+        let resources = self
+            .deployment
+            .functions()
+            .get(function)
+            .map(|function| function.resources)
+            .unwrap_or_else(|| {
+                // A function outside the deployment took a call that found no free process inside.
+                let memory = optimizer::units::MemoryMb(report.memory_mb);
+                optimizer::space::ResourceSpace::lambda().resources_for_memory(memory)
+            });
+        self.spans[span].billed = Some(Billed {
+            duration_us: report.duration_us,
+            billed_ms: report.billed_ms,
+            resources,
+            init_us: report.init_us,
+            peak_memory_mb: report.max_memory_mb,
+            waiting_us: union_us(&mut waits).min(report.duration_us),
+            cost: self.prices.cost(resources, report.billed_ms),
+        });
+        let reported = match &report.status {
+            _ if report.out_of_memory() => Some(Outcome::OutOfMemory),
+            ReportStatus::Timeout => Some(Outcome::Timeout),
+            ReportStatus::Error(kind) if kind == "Runtime.ExitError" => Some(Outcome::Crash),
+            ReportStatus::Error(_) | ReportStatus::Success => None,
+        };
+        self.spans[span].outcome = reported
+            .or(called_as.map(outcome))
+            .unwrap_or(self.spans[span].outcome);
+    }
+
+    /// Adds the spans of the calls made by an invocation of a task. The times of remote calls that
+    /// were waited for go to `waits`.
+    fn calls(&mut self, parent: usize, request: &str, waits: &mut Vec<(u64, u64)>) {
+        let logs = self.logs;
+        for call in logs.calls.get(request).into_iter().flatten() {
+            let callee = TaskName(call.callee.clone());
+            let span = self.spans.len();
+            self.spans.push(Span {
+                task: callee.clone(),
+                function: match call.site {
+                    CallSite::Inline => self.spans[parent].function.clone(),
+                    CallSite::Remote => callee,
+                },
+                parent: Some(parent),
+                kind: match call.kind {
+                    record::CallKind::Sync => CallKind::Sync,
+                    record::CallKind::Async => CallKind::Async,
+                },
+                start_us: call.start_us,
+                duration_us: call.duration_us,
+                billed: None,
+                outcome: outcome(call.outcome),
+            });
+            match call.site {
+                CallSite::Inline => self.calls(span, &call.callee_request, waits),
+                CallSite::Remote => {
+                    if call.kind == record::CallKind::Sync {
+                        waits.push((call.start_us, call.start_us + call.duration_us));
+                    }
+                    self.invocation(span, &call.callee_request, Some(call.outcome));
+                }
+            }
+        }
+    }
+}
+
+fn outcome(outcome: CallOutcome) -> Outcome {
+    match outcome {
+        CallOutcome::Ok => Outcome::Ok,
+        CallOutcome::Error => Outcome::Error,
+        CallOutcome::Crash => Outcome::Crash,
+        CallOutcome::Timeout => Outcome::Timeout,
+        CallOutcome::Refused => Outcome::Refused,
+    }
+}
+
+/// Time covered by any of the intervals, in microseconds: parallel waits are waited once.
+fn union_us(intervals: &mut [(u64, u64)]) -> u64 {
+    intervals.sort_unstable();
+    let (mut total, mut reached) = (0, 0);
+    for &mut (from, to) in intervals {
+        total += to.saturating_sub(from.max(reached));
+        reached = reached.max(to);
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use indexmap::IndexMap;
+    use optimizer::units::{MemoryMb, MilliVcpu, Resources};
+    use optimizer::workflow::{Call, Slo, Task, Workflow};
+    use serde_json::Value;
+    use wire::record::{InvocationRecord, RECORD_VERSION, Record};
+
+    use super::*;
+
+    fn workflow() -> Workflow {
+        let resources = Resources { vcpu: MilliVcpu(289), memory: MemoryMb(512) };
+        let tasks: IndexMap<TaskName, Task> =
+            ["a", "b", "c"].map(|name| (name.into(), Task { resources })).into_iter().collect();
+        let call = |caller: &str, callee: &str| Call {
+            caller: caller.into(),
+            callee: callee.into(),
+            kind: CallKind::Sync,
+        };
+        let slo = Slo { latency_us: 1_000_000, percentile: 95 };
+        Workflow::new("w".into(), "a".into(), slo, tasks, &[call("a", "b"), call("b", "c")]).unwrap()
+    }
+
+    fn sent() -> Sent {
+        Sent {
+            trace: "1-0-0".into(),
+            request_id: "ra".into(),
+            start_us: 1_000,
+            latency_us: 100_000,
+            outcome: Outcome::Ok,
+            answer: Value::Null,
+        }
+    }
+
+    fn call(from: (&str, &str), to: (&str, &str), site: CallSite, at: (u64, u64)) -> String {
+        Record::Call(CallRecord {
+            v: RECORD_VERSION,
+            trace: "1-0-0".into(),
+            function: "a".into(),
+            caller: from.0.into(),
+            caller_request: from.1.into(),
+            callee: to.0.into(),
+            callee_request: to.1.into(),
+            kind: record::CallKind::Sync,
+            site,
+            start_us: at.0,
+            duration_us: at.1,
+            outcome: CallOutcome::Ok,
+            request_bytes: 1,
+            response_bytes: 1,
+        })
+        .to_line()
+    }
+
+    fn served(request: &str) -> String {
+        Record::Invocation(InvocationRecord {
+            v: RECORD_VERSION,
+            trace: "1-0-0".into(),
+            function: "a".into(),
+            version: "1".into(),
+            request: request.into(),
+            start_us: 0,
+            duration_us: 0,
+            first: false,
+            outcome: CallOutcome::Ok,
+            request_bytes: 1,
+            response_bytes: 1,
+        })
+        .to_line()
+    }
+
+    fn report(request: &str, duration_ms: u64, tail: &str) -> String {
+        format!(
+            "REPORT RequestId: {request}\tDuration: {duration_ms}.00 ms\tBilled Duration: \
+             {duration_ms} ms\tMemory Size: 512 MB\tMax Memory Used: 20 MB{tail}"
+        )
+    }
+
+    /// `a` with `b` inlined calls `c` remotely from inside `b`.
+    fn lines() -> Vec<String> {
+        vec![
+            call(("a", "ra"), ("b", "rb"), CallSite::Inline, (10, 60_000)),
+            call(("b", "rb"), ("c", "rc"), CallSite::Remote, (20, 50_000)),
+            served("ra"),
+            served("rc"),
+            report("ra", 90, ""),
+            report("rc", 30, "\tInit Duration: 5.00 ms"),
+        ]
+    }
+
+    fn assemble(lines: &[String]) -> Option<Execution> {
+        let mut logs = Logs::default();
+        lines.iter().for_each(|line| logs.read_line(line));
+        let deployment = Deployment::parse(&workflow(), "(a,b)-(c)").unwrap();
+        execution(&sent(), &logs, &deployment, &PriceBook::lambda_x86())
+    }
+
+    #[test]
+    fn inlined_and_remote_calls_become_one_tree_in_any_order_of_the_lines() {
+        let mut lines = lines();
+        let execution = assemble(&lines).unwrap();
+        let shape: Vec<_> = execution
+            .spans
+            .iter()
+            .map(|s| (s.task.0.as_str(), s.function.0.as_str(), s.parent, s.billed.is_some()))
+            .collect();
+        assert_eq!(
+            shape,
+            [("a", "a", None, true), ("b", "a", Some(0), false), ("c", "c", Some(1), true)]
+        );
+        // a waits for c although it is b, inside a, that calls it.
+        assert_eq!(execution.waiting_us(), 50_000);
+        assert_eq!(execution.init_us(), 5_000);
+        let prices = PriceBook::lambda_x86();
+        let resources = workflow().tasks()[0].resources;
+        assert_eq!(execution.cost(), prices.cost(resources, 90) + prices.cost(resources, 30));
+        lines.reverse();
+        assert_eq!(assemble(&lines), Some(execution));
+    }
+
+    #[test]
+    fn an_execution_is_complete_only_with_every_line() {
+        for missing in 1..lines().len() {
+            let mut lines = lines();
+            // Without the first call's record nothing says that there was a call at all; the
+            // supervisor writes it before the invocation's own record, which is line 2.
+            lines.remove(missing);
+            if missing != 1 {
+                assert_eq!(assemble(&lines), None, "without line {missing}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_platform_reports_tells_how_a_span_ended() {
+        let mut lines = lines();
+        lines[5] = report("rc", 30, "\tStatus: error\tError Type: Runtime.OutOfMemory");
+        lines.remove(3);
+        let execution = assemble(&lines).unwrap();
+        assert_eq!(execution.spans[2].outcome, Outcome::OutOfMemory);
+        assert_eq!(execution.outcome, Outcome::Ok);
+    }
+
+    #[test]
+    fn parallel_waits_count_once() {
+        assert_eq!(union_us(&mut [(5, 10), (0, 6), (20, 30), (21, 22)]), 20);
+    }
+}

@@ -1,0 +1,535 @@
+//! Deploys: functions, versions and the alias that production calls.
+//!
+//! Every function of a deployment is published as a version, callees before callers, and each
+//! version pins the versions of the functions it calls. So a version of the entry's function *is*
+//! a deployment: two of them can be driven at the same time, and going back means moving one alias.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use aws_sdk_lambda::client::Waiters;
+use aws_sdk_lambda::error::ProvideErrorMetadata;
+use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::{self, FileSystemConfig, FunctionCode};
+use indexmap::IndexMap;
+use optimizer::deployment::Deployment;
+use optimizer::units::Resources;
+use optimizer::workflow::TaskName;
+use sha2::{Digest, Sha256};
+use wire::manifest::{INLINED_VARIABLE, ROUTES_VARIABLE};
+
+use crate::bundle::{BundleError, bundle};
+use crate::endpoint::Endpoint;
+use crate::project::{Architecture, Project};
+
+/// Alias of the entry's function that production calls.
+pub const LIVE_ALIAS: &str = "live";
+/// Variable that marks a function as ours and says which workflow it belongs to.
+const WORKFLOW_VARIABLE: &str = "FUSELINE_WORKFLOW";
+/// Variable whose change makes a new version, with new instances, of the same code.
+const GENERATION_VARIABLE: &str = "FUSELINE_GENERATION";
+/// Role named where the workflow file names none; endpoints other than AWS check none.
+const NO_ROLE: &str = "arn:aws:iam::000000000000:role/fuseline-local";
+/// Longest wait for a function to become active or updated.
+const SETTLE_LIMIT: Duration = Duration::from_secs(120);
+
+/// Why a deployment failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// A bundle cannot be made.
+    #[error("`{0}` cannot be bundled")]
+    Bundle(TaskName, #[source] BundleError),
+    /// The endpoint refused a step.
+    #[error("{step} of function `{function}` failed: {message}")]
+    Refused {
+        /// What was asked for.
+        step: &'static str,
+        /// Of which function.
+        function: String,
+        /// What the endpoint or the connection said.
+        message: String,
+    },
+    /// A function of that name exists and is not this workflow's.
+    #[error("a function named `{0}` exists and was not made by Fuseline for this workflow; rename the task or remove the function")]
+    Foreign(String),
+    /// A folder that functions are to share cannot be made.
+    #[error("the folder {} cannot be made", .0.display())]
+    Directory(PathBuf, #[source] std::io::Error),
+}
+
+/// A deployment that is up, as versions of functions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deployed {
+    /// What was deployed.
+    pub deployment: Deployment,
+    /// Published version of each of its functions.
+    pub versions: IndexMap<TaskName, String>,
+}
+
+impl Deployed {
+    /// Version of the entry's function: the deployment as a whole.
+    #[must_use]
+    pub fn entry_version(&self) -> &str {
+        self.versions.first().map_or("$LATEST", |(_, version)| version)
+    }
+}
+
+/// Deploys one project to one endpoint.
+pub struct Deployer<'a> {
+    endpoint: &'a Endpoint,
+    project: &'a Project,
+    supervisor: PathBuf,
+    /// Whether the endpoint is the local backend, which takes folders of this machine.
+    shares_directories: bool,
+    /// Every task's own function as it was first deployed: where calls go that find no free
+    /// process inside.
+    own: Mutex<BTreeMap<String, String>>,
+    /// Bundles already made, by root and inlined tasks.
+    bundles: Mutex<BTreeMap<(TaskName, Vec<TaskName>), Bundle>>,
+}
+
+#[derive(Clone)]
+struct Bundle {
+    zip: Vec<u8>,
+    /// As Lambda gives it: base64.
+    sha256: String,
+}
+
+/// One function as it is to be.
+struct Wanted<'w> {
+    task: &'w TaskName,
+    inlined: &'w [TaskName],
+    resources: Resources,
+    environment: BTreeMap<String, String>,
+}
+
+impl<'a> Deployer<'a> {
+    /// A deployer that puts the supervisor at the given path into every bundle.
+    #[must_use]
+    pub fn new(
+        endpoint: &'a Endpoint,
+        project: &'a Project,
+        supervisor: PathBuf,
+        shares_directories: bool,
+    ) -> Self {
+        Self {
+            endpoint,
+            project,
+            supervisor,
+            shares_directories,
+            own: Mutex::default(),
+            bundles: Mutex::default(),
+        }
+    }
+
+    /// Deploys every task as a function of its own. What this call created is removed again if it
+    /// fails.
+    ///
+    /// # Errors
+    /// If a bundle cannot be made or the endpoint refuses a step.
+    pub async fn deploy_tasks(&self) -> Result<(), DeployError> {
+        if self.shares_directories {
+            for directory in &self.project.local_directories {
+                fs_err::create_dir_all(directory)
+                    .map_err(|error| DeployError::Directory(directory.clone(), error))?;
+            }
+        }
+        // Bundles first: what is wrong with the packages shows before anything is changed.
+        for task in self.project.tasks.keys() {
+            self.bundle(task, &[])?;
+        }
+        let mut created = Vec::new();
+        let result = self.publish_tasks(&mut created).await;
+        if result.is_err() {
+            for function in &created {
+                // The first error is the one to report; a leftover shows in `fuseline status`.
+                let _ = self.endpoint.lambda.delete_function().function_name(function).send().await;
+            }
+        }
+        result
+    }
+
+    async fn publish_tasks(&self, created: &mut Vec<String>) -> Result<(), DeployError> {
+        let unfused = Deployment::unfused(&self.project.workflow);
+        let mut versions = BTreeMap::new();
+        let mut order = self.callees_first(&unfused);
+        order.extend(self.project.tasks.keys().filter(|task| !order.contains(task)).cloned().collect::<Vec<_>>());
+        for task in &order {
+            let wanted = Wanted {
+                task,
+                inlined: &[],
+                resources: self.project.workflow.tasks()[task].resources,
+                environment: self.environment(task, &[], &versions, 0),
+            };
+            let version = self.publish(&wanted, created).await?;
+            versions.insert(task.0.clone(), version);
+        }
+        *self.own.lock().expect("not poisoned") = versions;
+        Ok(())
+    }
+
+    /// Deploys functions and publishes a version of each, with new instances for every generation.
+    ///
+    /// # Errors
+    /// If a bundle cannot be made or the endpoint refuses a step.
+    pub async fn deploy(
+        &self,
+        deployment: &Deployment,
+        generation: u64,
+    ) -> Result<Deployed, DeployError> {
+        let mut routes = self.own.lock().expect("not poisoned").clone();
+        let mut versions = IndexMap::new();
+        for task in self.callees_first(deployment) {
+            let function = &deployment.functions()[&task];
+            let wanted = Wanted {
+                task: &task,
+                inlined: &function.inlined,
+                resources: function.resources,
+                environment: self.environment(&task, &function.inlined, &routes, generation),
+            };
+            let version = self.publish(&wanted, &mut Vec::new()).await?;
+            routes.insert(task.0.clone(), version.clone());
+            versions.insert(task, version);
+        }
+        versions.sort_by_key(|task, _| deployment.functions().get_index_of(task));
+        Ok(Deployed { deployment: deployment.clone(), versions })
+    }
+
+    /// Functions in an order in which each stands behind those it calls, except where
+    /// asynchronous calls form a cycle.
+    fn callees_first(&self, deployment: &Deployment) -> Vec<TaskName> {
+        fn visit(
+            root: &TaskName,
+            calls: &BTreeMap<TaskName, Vec<TaskName>>,
+            seen: &mut Vec<TaskName>,
+            order: &mut Vec<TaskName>,
+        ) {
+            if seen.contains(root) {
+                return;
+            }
+            seen.push(root.clone());
+            calls.get(root).into_iter().flatten().for_each(|callee| visit(callee, calls, seen, order));
+            order.push(root.clone());
+        }
+        let mut calls: BTreeMap<TaskName, Vec<TaskName>> = BTreeMap::new();
+        for call in self.project.workflow.calls() {
+            for root in deployment.holders(&call.caller) {
+                if deployment.functions().contains_key(&call.callee) {
+                    calls.entry(root.clone()).or_default().push(call.callee.clone());
+                }
+            }
+        }
+        let (mut seen, mut order) = (Vec::new(), Vec::new());
+        for root in deployment.functions().keys() {
+            visit(root, &calls, &mut seen, &mut order);
+        }
+        order
+    }
+
+    fn environment(
+        &self,
+        task: &TaskName,
+        inlined: &[TaskName],
+        routes: &BTreeMap<String, String>,
+        generation: u64,
+    ) -> BTreeMap<String, String> {
+        let routes = serde_json::to_string(routes).expect("strings");
+        let inlined = serde_json::to_string(inlined).expect("strings");
+        let mut environment = self.project.tasks[task].environment.clone();
+        environment.insert(WORKFLOW_VARIABLE.into(), self.project.workflow.name().into());
+        environment.insert(GENERATION_VARIABLE.into(), generation.to_string());
+        environment.insert(INLINED_VARIABLE.into(), inlined);
+        environment.insert(ROUTES_VARIABLE.into(), routes);
+        environment
+    }
+
+    fn bundle(&self, root: &TaskName, inlined: &[TaskName]) -> Result<Bundle, DeployError> {
+        let key = (root.clone(), inlined.to_vec());
+        if let Some(known) = self.bundles.lock().expect("not poisoned").get(&key) {
+            return Ok(known.clone());
+        }
+        let zip = bundle(self.project, &self.supervisor, root, inlined)
+            .map_err(|error| DeployError::Bundle(root.clone(), error))?;
+        use base64::Engine;
+        let sha256 = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(&zip));
+        let made = Bundle { zip, sha256 };
+        self.bundles.lock().expect("not poisoned").insert(key, made.clone());
+        Ok(made)
+    }
+
+    /// Brings a function to what is wanted and publishes it.
+    async fn publish(
+        &self,
+        wanted: &Wanted<'_>,
+        created: &mut Vec<String>,
+    ) -> Result<String, DeployError> {
+        let bundle = self.bundle(wanted.task, wanted.inlined)?;
+        let name = wanted.task.0.as_str();
+        match self.existing(name).await? {
+            None => {
+                self.create(wanted, &bundle).await?;
+                created.push(name.to_owned());
+            }
+            Some(existing) => {
+                if self.workflow_of(&existing) != Some(self.project.workflow.name()) {
+                    return Err(DeployError::Foreign(name.to_owned()));
+                }
+                if existing.code_sha256() != Some(&bundle.sha256) {
+                    self.update_code(name, &bundle).await?;
+                }
+                self.update_configuration(wanted).await?;
+            }
+        }
+        let published = self
+            .endpoint
+            .lambda
+            .publish_version()
+            .function_name(name)
+            .code_sha256(&bundle.sha256)
+            .send()
+            .await
+            .map_err(refused("publishing", name))?;
+        Ok(published.version().unwrap_or("$LATEST").to_owned())
+    }
+
+    async fn existing(
+        &self,
+        name: &str,
+    ) -> Result<Option<GetFunctionConfigurationOutput>, DeployError> {
+        match self.endpoint.lambda.get_function_configuration().function_name(name).send().await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
+            Err(error) => Err(refused("looking up", name)(error)),
+        }
+    }
+
+    fn workflow_of<'c>(&self, configuration: &'c GetFunctionConfigurationOutput) -> Option<&'c str> {
+        let variables = configuration.environment()?.variables()?;
+        variables.get(WORKFLOW_VARIABLE).map(String::as_str)
+    }
+
+    async fn create(&self, wanted: &Wanted<'_>, bundle: &Bundle) -> Result<(), DeployError> {
+        let task = &self.project.tasks[wanted.task];
+        let name = wanted.task.0.as_str();
+        let zip = Blob::new(bundle.zip.clone());
+        let architecture = match self.project.architecture {
+            Architecture::X86_64 => types::Architecture::X8664,
+            Architecture::Arm64 => types::Architecture::Arm64,
+        };
+        self.endpoint
+            .lambda
+            .create_function()
+            .function_name(name)
+            .runtime(types::Runtime::from(task.runtime.as_str()))
+            .handler(&task.handler)
+            .role(task.role.as_deref().unwrap_or(NO_ROLE))
+            .architectures(architecture)
+            .code(FunctionCode::builder().zip_file(zip).build())
+            .description(self.description(wanted))
+            .memory_size(wanted.resources.memory.0 as i32)
+            .timeout((task.timeout_ms / 1000) as i32)
+            .environment(variables(wanted))
+            .set_file_system_configs(self.file_systems())
+            .send()
+            .await
+            .map_err(refused("creation", name))?;
+        self.endpoint
+            .lambda
+            .wait_until_function_active_v2()
+            .function_name(name)
+            .wait(SETTLE_LIMIT)
+            .await
+            .map(drop)
+            .map_err(|error| not_settled("activation", name, error))
+    }
+
+    async fn update_code(&self, name: &str, bundle: &Bundle) -> Result<(), DeployError> {
+        self.endpoint
+            .lambda
+            .update_function_code()
+            .function_name(name)
+            .zip_file(Blob::new(bundle.zip.clone()))
+            .send()
+            .await
+            .map_err(refused("update of the code", name))?;
+        self.settled(name).await
+    }
+
+    async fn update_configuration(&self, wanted: &Wanted<'_>) -> Result<(), DeployError> {
+        let task = &self.project.tasks[wanted.task];
+        let name = wanted.task.0.as_str();
+        self.endpoint
+            .lambda
+            .update_function_configuration()
+            .function_name(name)
+            .handler(&task.handler)
+            .description(self.description(wanted))
+            .memory_size(wanted.resources.memory.0 as i32)
+            .timeout((task.timeout_ms / 1000) as i32)
+            .environment(variables(wanted))
+            .set_file_system_configs(self.file_systems())
+            .send()
+            .await
+            .map_err(refused("update of the configuration", name))?;
+        self.settled(name).await
+    }
+
+    async fn settled(&self, name: &str) -> Result<(), DeployError> {
+        self.endpoint
+            .lambda
+            .wait_until_function_updated_v2()
+            .function_name(name)
+            .wait(SETTLE_LIMIT)
+            .await
+            .map(drop)
+            .map_err(|error| not_settled("update", name, error))
+    }
+
+    fn description(&self, wanted: &Wanted<'_>) -> String {
+        let mut text = format!("Fuseline, workflow {}: {}", self.project.workflow.name(), wanted.task);
+        if !wanted.inlined.is_empty() {
+            let inlined: Vec<&str> = wanted.inlined.iter().map(|task| task.0.as_str()).collect();
+            text.push_str(&format!(" with {} inlined", inlined.join(", ")));
+        }
+        // Lambda takes 256 characters.
+        text.chars().take(256).collect()
+    }
+
+    fn file_systems(&self) -> Option<Vec<FileSystemConfig>> {
+        let directories = self.project.local_directories.iter().filter(|_| self.shares_directories);
+        let configs: Vec<_> = directories
+            .map(|directory| {
+                let path = directory.display().to_string();
+                FileSystemConfig::builder()
+                    .arn(format!("file://{path}"))
+                    .local_mount_path(path)
+                    .build()
+                    .expect("both fields are set")
+            })
+            .collect();
+        (!configs.is_empty()).then_some(configs)
+    }
+
+    /// Makes production call a deployment: moves the alias of the entry's function.
+    ///
+    /// # Errors
+    /// If the endpoint refuses.
+    pub async fn promote(&self, deployed: &Deployed) -> Result<(), DeployError> {
+        let entry = self.project.workflow.entry().0.as_str();
+        let version = deployed.entry_version();
+        let lambda = &self.endpoint.lambda;
+        let moved = lambda
+            .update_alias()
+            .function_name(entry)
+            .name(LIVE_ALIAS)
+            .function_version(version)
+            .send()
+            .await;
+        match moved {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("ResourceNotFoundException") => lambda
+                .create_alias()
+                .function_name(entry)
+                .name(LIVE_ALIAS)
+                .function_version(version)
+                .send()
+                .await
+                .map(drop)
+                .map_err(refused("creation of the alias `live`", entry)),
+            Err(error) => Err(refused("moving the alias `live`", entry)(error)),
+        }
+    }
+
+    /// Deletes the versions of a deployment that is not needed any more.
+    ///
+    /// # Errors
+    /// If the endpoint refuses.
+    pub async fn retire(&self, deployed: &Deployed) -> Result<(), DeployError> {
+        for (task, version) in &deployed.versions {
+            self.endpoint
+                .lambda
+                .delete_function()
+                .function_name(&task.0)
+                .qualifier(version)
+                .send()
+                .await
+                .map_err(refused("removal of an old version", &task.0))?;
+        }
+        Ok(())
+    }
+
+    /// Deletes every function of the workflow and its log group; returns the functions' names.
+    ///
+    /// # Errors
+    /// If the endpoint refuses, or a task's name belongs to a function that is not ours.
+    pub async fn destroy(&self) -> Result<Vec<String>, DeployError> {
+        let mut removed = Vec::new();
+        for task in self.project.tasks.keys() {
+            let name = task.0.as_str();
+            let Some(existing) = self.existing(name).await? else { continue };
+            if self.workflow_of(&existing) != Some(self.project.workflow.name()) {
+                return Err(DeployError::Foreign(name.to_owned()));
+            }
+            self.endpoint
+                .lambda
+                .delete_function()
+                .function_name(name)
+                .send()
+                .await
+                .map_err(refused("removal", name))?;
+            // A function that was never invoked has no log group.
+            let group = log_group(task);
+            let _ = self.endpoint.logs.delete_log_group().log_group_name(group).send().await;
+            removed.push(name.to_owned());
+        }
+        Ok(removed)
+    }
+}
+
+/// Log group of a task's own function.
+#[must_use]
+pub fn log_group(task: &TaskName) -> String {
+    format!("/aws/lambda/{task}")
+}
+
+fn variables(wanted: &Wanted<'_>) -> types::Environment {
+    let variables = wanted.environment.clone().into_iter().collect();
+    types::Environment::builder().set_variables(Some(variables)).build()
+}
+
+/// Turns an SDK error into ours.
+pub(crate) fn refused<'n, E: ProvideErrorMetadata + std::error::Error + 'static>(
+    step: &'static str,
+    function: &'n str,
+) -> impl FnOnce(E) -> DeployError + 'n {
+    move |error| DeployError::Refused {
+        step,
+        function: function.to_owned(),
+        message: aws_message(&error),
+    }
+}
+
+fn not_settled(step: &'static str, function: &str, error: impl std::fmt::Display) -> DeployError {
+    let message = format!("it did not settle within {} s: {error}", SETTLE_LIMIT.as_secs());
+    DeployError::Refused { step, function: function.to_owned(), message }
+}
+
+/// What the service said, or else what kept it from being asked.
+pub(crate) fn aws_message<E: ProvideErrorMetadata + std::error::Error + 'static>(
+    error: &E,
+) -> String {
+    match (error.code(), error.message()) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), None) => code.to_owned(),
+        _ => aws_sdk_lambda::error::DisplayErrorContext(error)
+            .to_string()
+            // The context ends in a debug print of everything, which is of no use to a reader.
+            .split(" (")
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
+    }
+}

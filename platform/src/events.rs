@@ -1,0 +1,59 @@
+//! What happens during a long command, as one stream of typed events that every output is made of.
+
+use optimizer::search::{Trial, Verdict};
+use serde::Serialize;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum RunEvent {
+    /// `build` is running.
+    Building {
+        /// The command.
+        command: String,
+    },
+    /// The tasks are being deployed as functions of their own.
+    Deploying {
+        /// How many.
+        tasks: usize,
+    },
+    /// A search starts.
+    SearchStarted {
+        /// Which, in words.
+        search: &'static str,
+    },
+    /// A deployment is about to be measured.
+    TrialStarted {
+        /// Its number, from 1 on.
+        number: u32,
+        /// What is tried and why.
+        trial: Trial,
+    },
+    /// The final comparison starts.
+    ComparisonStarted {
+        /// Deployments compared, in notation.
+        deployments: Vec<String>,
+    },
+    /// Requests have been answered.
+    Progress {
+        /// So many, of the current measurement.
+        answered: u64,
+        /// Of so many.
+        of: u64,
+        /// So many failed.
+        failed: u64,
+    },
+    /// A trial was decided on.
+    TrialDecided {
+        /// Its number.
+        number: u32,
+        /// What became of it.
+        verdict: Verdict,
+    },
+}
+
+/// Takes events as they happen.
+pub trait Observer: Sync {
+    /// Called for every event, in order.
+    fn on_event(&self, event: RunEvent);
+}

@@ -1,0 +1,23 @@
+//! Drives a Lambda endpoint through the AWS SDK, be it AWS or the local backend: bundle, deploy,
+//! send load, read the logs, and run the optimizer's searches on what they say.
+//!
+//! Architecture invariant: this is the only crate that names the SDK. It prints nothing; what
+//! happens is told as [`events::RunEvent`]s.
+
+pub mod assemble;
+pub mod bundle;
+pub mod command;
+pub mod deploy;
+pub mod endpoint;
+pub mod events;
+pub mod input_error;
+pub mod interpolation;
+pub mod load;
+pub mod measure;
+pub mod observe;
+pub mod optimize;
+pub mod payload;
+pub mod project;
+pub mod quantity;
+pub mod status;
+mod workflow_file;

@@ -1,0 +1,178 @@
+//! Measures deployments: side by side, interleaved, from cold and warm.
+//!
+//! A measurement goes in rounds. Each round deploys every arm anew, so that its first request finds
+//! no instance anywhere (one cold execution per round), and then sends warm requests to the arms in
+//! turns of a few, in an order drawn anew for every turn: whatever disturbs the machine disturbs
+//! all arms alike.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use optimizer::deployment::Deployment;
+use optimizer::execution::{Execution, Outcome};
+use optimizer::price::PriceBook;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+
+use crate::command::{self, CommandError};
+use crate::deploy::{DeployError, Deployed, Deployer};
+use crate::endpoint::Endpoint;
+use crate::events::{Observer, RunEvent};
+use crate::load::{self, Pace, Sent, Target};
+use crate::observe::{self, ObserveError};
+use crate::payload::Request;
+use crate::project::Project;
+
+/// Requests that an arm gets in one turn.
+const TURN: usize = 5;
+
+/// Why a measurement failed. That requests fail is a result, not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum MeasureError {
+    /// A deployment failed.
+    #[error(transparent)]
+    Deploy(#[from] DeployError),
+    /// The logs cannot be read.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// `prepare` failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+}
+
+/// How much to measure.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Effort {
+    /// Warm executions of each deployment.
+    pub executions: u32,
+    /// Rounds they are spread over, each with one cold execution; at least 1.
+    pub rounds: u32,
+}
+
+/// Measures deployments of one project on one endpoint.
+pub struct Bench<'a> {
+    /// Endpoint.
+    pub endpoint: &'a Endpoint,
+    /// Project.
+    pub project: &'a Project,
+    /// Its deployer.
+    pub deployer: &'a Deployer<'a>,
+    /// What executions cost.
+    pub prices: PriceBook,
+    /// Seed of payloads and orders.
+    pub seed: u64,
+    /// Told of progress.
+    pub observer: &'a dyn Observer,
+    generation: AtomicU64,
+}
+
+impl<'a> Bench<'a> {
+    /// A bench that has measured nothing yet.
+    #[must_use]
+    pub fn new(
+        endpoint: &'a Endpoint,
+        project: &'a Project,
+        deployer: &'a Deployer<'a>,
+        prices: PriceBook,
+        seed: u64,
+        observer: &'a dyn Observer,
+    ) -> Self {
+        Self { endpoint, project, deployer, prices, seed, observer, generation: AtomicU64::new(1) }
+    }
+
+    /// Measures deployments side by side; returns the executions of each, cold ones included, in
+    /// the order they were sent in.
+    ///
+    /// # Errors
+    /// If a deployment, `prepare` or the reading of logs fails.
+    pub async fn measure(
+        &self,
+        arms: &[&Deployment],
+        effort: Effort,
+    ) -> Result<Vec<Vec<Execution>>, MeasureError> {
+        let rounds = effort.rounds.max(1);
+        let mut rng = StdRng::seed_from_u64(self.seed ^ self.generation.load(Ordering::Relaxed));
+        let progress = Progress::new(self.observer, arms.len() as u64, effort);
+        let mut executions = vec![Vec::new(); arms.len()];
+        for round in 0..rounds {
+            // The remainder goes to the first rounds.
+            let warm = effort.executions / rounds + u32::from(round < effort.executions % rounds);
+            let mut deployed = Vec::new();
+            for arm in arms {
+                let generation = self.generation.fetch_add(1, Ordering::Relaxed);
+                deployed.push(self.deployer.deploy(arm, generation).await?);
+            }
+            let sent = self.round(&deployed, warm as usize, &mut rng, &progress).await?;
+            for ((arm, sent), executions) in arms.iter().zip(&sent).zip(&mut executions) {
+                let tasks = self.project.tasks.keys();
+                let observed =
+                    observe::executions(self.endpoint, arm, tasks, sent, &self.prices).await?;
+                executions.extend(observed);
+            }
+            for deployed in &deployed {
+                self.deployer.retire(deployed).await?;
+            }
+        }
+        Ok(executions)
+    }
+
+    /// One round: a cold request to each arm, then the warm ones in turns.
+    async fn round(
+        &self,
+        arms: &[Deployed],
+        warm: usize,
+        rng: &mut StdRng,
+        progress: &Progress<'_>,
+    ) -> Result<Vec<Vec<Sent>>, MeasureError> {
+        // Every arm gets payloads of its own, because a request may use up what `prepare` made
+        // for it.
+        let each = 1 + warm;
+        let requests: Vec<Request> =
+            self.project.payloads.requests(rng.random(), 0, (each * arms.len()) as u64);
+        command::prepare(self.project, &requests).await?;
+        let mut queues: Vec<Vec<Request>> = requests.chunks(each).map(<[_]>::to_vec).collect();
+        let mut sent = vec![Vec::new(); arms.len()];
+        let mut order: Vec<usize> = (0..arms.len()).collect();
+        let mut turn = 1;
+        while queues.iter().any(|queue| !queue.is_empty()) {
+            order.shuffle(rng);
+            for &arm in &order {
+                let queue = &mut queues[arm];
+                let now: Vec<Request> = queue.drain(..turn.min(queue.len())).collect();
+                let target = Target {
+                    endpoint: self.endpoint,
+                    function: &self.project.workflow.entry().0,
+                    qualifier: arms[arm].entry_version(),
+                };
+                let pace = Pace::Closed { concurrency: 1 };
+                sent[arm].extend(load::send(target, &now, pace, |one| progress.answered(one)).await);
+            }
+            turn = TURN;
+        }
+        Ok(sent)
+    }
+}
+
+/// Counts answers and tells the observer.
+struct Progress<'a> {
+    observer: &'a dyn Observer,
+    of: u64,
+    answered: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl<'a> Progress<'a> {
+    fn new(observer: &'a dyn Observer, arms: u64, effort: Effort) -> Self {
+        let of = arms * u64::from(effort.executions + effort.rounds.max(1));
+        Self { observer, of, answered: AtomicU64::new(0), failed: AtomicU64::new(0) }
+    }
+
+    fn answered(&self, one: &Sent) {
+        let failed = u64::from(one.outcome != Outcome::Ok);
+        self.observer.on_event(RunEvent::Progress {
+            answered: self.answered.fetch_add(1, Ordering::Relaxed) + 1,
+            of: self.of,
+            failed: self.failed.fetch_add(failed, Ordering::Relaxed) + failed,
+        });
+    }
+}

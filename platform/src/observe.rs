@@ -1,0 +1,120 @@
+//! Reads the functions' logs until everything that was sent can be accounted for.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use optimizer::deployment::Deployment;
+use optimizer::execution::Execution;
+use optimizer::price::PriceBook;
+use optimizer::workflow::TaskName;
+
+use crate::assemble::{self, Logs};
+use crate::deploy::{aws_message, log_group};
+use crate::endpoint::Endpoint;
+use crate::load::Sent;
+
+/// Events are asked for from this long before the first request, because clocks differ.
+const CLOCK_MARGIN_MS: i64 = 5_000;
+/// First pause between two looks at the logs; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Longest wait for the logs of requests that have been answered; CloudWatch takes seconds.
+const LOG_LIMIT: Duration = Duration::from_secs(90);
+
+/// Why logs cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// The endpoint refused.
+    #[error("the log group {group} cannot be read: {message}")]
+    Refused {
+        /// Which log group.
+        group: String,
+        /// What the endpoint or the connection said.
+        message: String,
+    },
+    /// Log lines of some requests did not arrive.
+    #[error(
+        "the logs of {missing} of {sent} requests were still incomplete after {} s; check that the \
+         functions may write logs, and measure again",
+        LOG_LIMIT.as_secs()
+    )]
+    Incomplete {
+        /// Requests that cannot be accounted for.
+        missing: usize,
+        /// Requests that were sent.
+        sent: usize,
+    },
+}
+
+/// Executions of everything that was sent to one deployment, in the order it was sent in.
+///
+/// # Errors
+/// If logs cannot be read or stay incomplete.
+pub async fn executions(
+    endpoint: &Endpoint,
+    deployment: &Deployment,
+    tasks: impl Iterator<Item = &TaskName>,
+    sent: &[Sent],
+    prices: &PriceBook,
+) -> Result<Vec<Execution>, ObserveError> {
+    let Some(first_us) = sent.iter().map(|one| one.start_us).min() else { return Ok(Vec::new()) };
+    let from_ms = (first_us / 1000) as i64 - CLOCK_MARGIN_MS;
+    let groups: Vec<String> = tasks.map(log_group).collect();
+    let mut logs = Logs::default();
+    let mut seen = BTreeSet::new();
+    let started = tokio::time::Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        for group in &groups {
+            read_group(endpoint, group, from_ms, &mut seen, &mut logs).await?;
+        }
+        let found: Vec<Execution> = sent
+            .iter()
+            .filter_map(|one| assemble::execution(one, &logs, deployment, prices))
+            .collect();
+        if found.len() == sent.len() {
+            return Ok(found);
+        }
+        if started.elapsed() > LOG_LIMIT {
+            let missing = sent.len() - found.len();
+            return Err(ObserveError::Incomplete { missing, sent: sent.len() });
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn read_group(
+    endpoint: &Endpoint,
+    group: &str,
+    from_ms: i64,
+    seen: &mut BTreeSet<String>,
+    logs: &mut Logs,
+) -> Result<(), ObserveError> {
+    use aws_sdk_lambda::error::ProvideErrorMetadata;
+    let mut pages = endpoint
+        .logs
+        .filter_log_events()
+        .log_group_name(group)
+        .start_time(from_ms)
+        .into_paginator()
+        .send();
+    while let Some(page) = pages.next().await {
+        let page = match page {
+            Ok(page) => page,
+            // A function that has not been invoked yet has no log group.
+            Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(()),
+            Err(error) => {
+                let message = aws_message(&error);
+                return Err(ObserveError::Refused { group: group.to_owned(), message });
+            }
+        };
+        for event in page.events() {
+            let id = event.event_id().unwrap_or_default();
+            if seen.insert(format!("{group}{id}")) {
+                event.message().unwrap_or_default().lines().for_each(|line| logs.read_line(line));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,272 @@
+//! The main job: deploys the unfused workflow, lets the searches try fusions and sizes on it, and
+//! compares the best deployment with the first one in interleaved runs.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use optimizer::comparison::{self, Saving};
+use optimizer::deployment::Deployment;
+use optimizer::execution::Execution;
+use optimizer::fusion::{FusionParameters, FusionSearch};
+use optimizer::measurement::Measurement;
+use optimizer::search::{Decision, Outcome, Search, Step};
+use optimizer::sizing::{SizingParameters, SizingSearch};
+use optimizer::space::ResourceSpace;
+use serde::Serialize;
+
+use crate::events::RunEvent;
+use crate::measure::{Bench, Effort, MeasureError};
+
+/// How much an optimisation may spend.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameters {
+    /// Warm executions of every trial.
+    pub trial: Effort,
+    /// Executions of each deployment in the final comparison.
+    pub comparison: Effort,
+    /// Memory sizes to choose from.
+    pub space: ResourceSpace,
+    /// Distance between memory sizes that are tried, in MB.
+    pub memory_step_mb: u32,
+}
+
+/// What an optimisation found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Name of the workflow.
+    pub workflow: String,
+    /// Platform it was measured on.
+    pub platform: String,
+    /// How the platform ran it.
+    pub sandbox: String,
+    /// Delay that the platform added to every remote invoke.
+    pub invoke_overhead: String,
+    /// Prices that costs are computed with.
+    pub prices: String,
+    /// Seed of payloads, orders and intervals.
+    pub seed: u64,
+    /// The workflow as it was, in the final comparison.
+    pub baseline: Measurement,
+    /// The best fusion with the sizes as they were, in the final comparison.
+    pub after_fusion: Measurement,
+    /// The best fusion with the sizes found, in the final comparison.
+    pub after_sizing: Measurement,
+    /// Everything that was tried, in order.
+    pub trials: Vec<TrialReport>,
+    /// What to deploy.
+    pub recommendation: RecommendationReport,
+    /// What finding it took.
+    pub spent: Spent,
+}
+
+/// A trial and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TrialReport {
+    /// Search that asked for it.
+    pub search: &'static str,
+    /// What was tried, as `(A,B)-(C)`.
+    pub deployment: String,
+    /// What was measured.
+    pub measurement: Measurement,
+    /// What was measured beside it, if the decision compared the two.
+    pub control: Option<Measurement>,
+    /// What became of it.
+    pub decision: Decision,
+    /// Why.
+    pub reason: String,
+}
+
+/// What to deploy, and why.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RecommendationReport {
+    /// As `(A,B)-(C)`.
+    pub deployment: String,
+    /// In the final comparison.
+    pub measurement: Measurement,
+    /// Against the baseline.
+    pub saving: Saving,
+    /// What was kept, what was rejected, and why.
+    pub reasons: Vec<String>,
+}
+
+/// What an optimisation spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Spent {
+    /// Executions of the workflow.
+    pub executions: u64,
+    /// What they cost, in dollars.
+    pub usd: f64,
+    /// Wall time, in seconds.
+    pub seconds: f64,
+}
+
+/// Where and under which conditions an optimisation ran.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conditions {
+    /// Platform.
+    pub platform: String,
+    /// How it runs functions.
+    pub sandbox: String,
+    /// Delay that it adds to every remote invoke.
+    pub invoke_overhead: String,
+}
+
+/// Runs the optimisation.
+///
+/// # Errors
+/// If a deployment, `prepare` or the reading of logs fails. That requests fail is a result.
+pub async fn optimize(
+    bench: &Bench<'_>,
+    parameters: &Parameters,
+    conditions: Conditions,
+) -> Result<Report, MeasureError> {
+    let started = Instant::now();
+    let workflow = &bench.project.workflow;
+    bench.observer.on_event(RunEvent::Deploying { tasks: workflow.tasks().len() });
+    bench.deployer.deploy_tasks().await?;
+    let mut run = Run { bench, parameters, trials: Vec::new(), spent: Spent::default() };
+
+    let baseline = Deployment::unfused(workflow);
+    let fusion = FusionParameters { executions: parameters.trial.executions, seed: bench.seed };
+    let search = FusionSearch::new(workflow, baseline.clone(), fusion);
+    let (fused, mut reasons) = run.search("fusion (thesis, Algorithm 3.1)", search).await?;
+
+    let sizing = SizingParameters {
+        memory_step_mb: parameters.memory_step_mb,
+        executions: parameters.trial.executions,
+        seed: bench.seed,
+        ..SizingParameters::default()
+    };
+    let search = SizingSearch::new(workflow, fused.clone(), parameters.space.clone(), sizing);
+    let (sized, sizing_reasons) = run.search("sizing (thesis, Algorithm 3.2)", search).await?;
+    reasons.extend(sizing_reasons);
+
+    let compared = run.compare([&baseline, &fused, &sized]).await?;
+    let [baseline_executions, fused_executions, sized_executions] = &compared;
+    let arms = [
+        ("the present deployment", baseline_executions.as_slice()),
+        ("the fused deployment", fused_executions.as_slice()),
+        ("the fused and sized deployment", sized_executions.as_slice()),
+    ];
+    let choice = comparison::choose(&arms, workflow.slo(), bench.seed);
+    reasons.extend(choice.reasons);
+    let measurements = [&baseline, &fused, &sized]
+        .into_iter()
+        .zip(&compared)
+        .map(|(deployment, executions)| Measurement::of(deployment, executions, bench.seed))
+        .collect::<Vec<_>>();
+    run.spent.seconds = started.elapsed().as_secs_f64();
+    Ok(Report {
+        workflow: workflow.name().to_owned(),
+        platform: conditions.platform,
+        sandbox: conditions.sandbox,
+        invoke_overhead: conditions.invoke_overhead,
+        prices: bench.prices.name.clone(),
+        seed: bench.seed,
+        baseline: measurements[0].clone(),
+        after_fusion: measurements[1].clone(),
+        after_sizing: measurements[2].clone(),
+        trials: run.trials,
+        recommendation: RecommendationReport {
+            deployment: measurements[choice.index].deployment.clone(),
+            measurement: measurements[choice.index].clone(),
+            saving: choice.saving,
+            reasons,
+        },
+        spent: run.spent,
+    })
+}
+
+struct Run<'a, 'b> {
+    bench: &'a Bench<'b>,
+    parameters: &'a Parameters,
+    trials: Vec<TrialReport>,
+    spent: Spent,
+}
+
+impl Run<'_, '_> {
+    /// Drives a search to its end.
+    async fn search(
+        &mut self,
+        name: &'static str,
+        mut search: impl Search,
+    ) -> Result<(Deployment, Vec<String>), MeasureError> {
+        let observer = self.bench.observer;
+        observer.on_event(RunEvent::SearchStarted { search: name });
+        loop {
+            let trial = match search.next() {
+                Step::Done(found) => return Ok((found.deployment, found.reasons)),
+                Step::Try(trial) => trial,
+            };
+            let number = self.trials.len() as u32 + 1;
+            observer.on_event(RunEvent::TrialStarted { number, trial: trial.clone() });
+            let arms: Vec<&Deployment> =
+                std::iter::once(&trial.deployment).chain(&trial.control).collect();
+            let effort = Effort { executions: trial.executions, ..self.parameters.trial };
+            let mut measured = self.measure(&arms, effort).await?.into_iter();
+            let outcome = Outcome {
+                deployment: measured.next().unwrap_or_default(),
+                control: measured.next().unwrap_or_default(),
+            };
+            let verdict = search.observe(&outcome);
+            observer.on_event(RunEvent::TrialDecided { number, verdict: verdict.clone() });
+            let seed = self.bench.seed;
+            self.trials.push(TrialReport {
+                search: name,
+                deployment: trial.deployment.to_string(),
+                measurement: Measurement::of(&trial.deployment, &outcome.deployment, seed),
+                control: trial
+                    .control
+                    .map(|control| Measurement::of(&control, &outcome.control, seed)),
+                decision: verdict.decision,
+                reason: verdict.reasons.join("; "),
+            });
+        }
+    }
+
+    /// Measures three deployments side by side; equal ones are measured once.
+    async fn compare(
+        &mut self,
+        deployments: [&Deployment; 3],
+    ) -> Result<[Vec<Execution>; 3], MeasureError> {
+        let mut arms: Vec<&Deployment> = Vec::new();
+        for deployment in deployments {
+            if !arms.contains(&deployment) {
+                arms.push(deployment);
+            }
+        }
+        self.bench.observer.on_event(RunEvent::ComparisonStarted {
+            deployments: arms.iter().map(|arm| arm.to_string()).collect(),
+        });
+        let measured = self.measure(&arms, self.parameters.comparison).await?;
+        let of = |deployment: &Deployment| {
+            let at = arms.iter().position(|arm| *arm == deployment);
+            at.map(|at| measured[at].clone()).unwrap_or_default()
+        };
+        Ok(deployments.map(of))
+    }
+
+    async fn measure(
+        &mut self,
+        arms: &[&Deployment],
+        effort: Effort,
+    ) -> Result<Vec<Vec<Execution>>, MeasureError> {
+        let measured = self.bench.measure(arms, effort).await?;
+        self.spent.executions += measured.iter().map(|arm| arm.len() as u64).sum::<u64>();
+        self.spent.usd += measured.iter().flatten().map(|one| one.cost().usd()).sum::<f64>();
+        Ok(measured)
+    }
+}
+
+/// Resources that differ between two measurements, by function: before and after, in MB.
+#[must_use]
+pub fn memory_changes(before: &Measurement, after: &Measurement) -> BTreeMap<String, (u32, u32)> {
+    after
+        .resources
+        .iter()
+        .filter_map(|(root, resources)| {
+            let was = before.resources.get(root)?;
+            (was != resources).then(|| (root.0.clone(), (was.memory.0, resources.memory.0)))
+        })
+        .collect()
+}

@@ -1,0 +1,489 @@
+//! A project: a workflow file with everything in it resolved and checked.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use optimizer::price::PriceBook;
+use optimizer::space::ResourceSpace;
+use optimizer::units::MemoryMb;
+use optimizer::workflow::{Call, CallKind, Slo, Task, TaskName, Workflow, WorkflowError};
+use serde_saphyr::{Location, Spanned};
+
+use crate::input_error::InputError;
+use crate::interpolation::interpolate;
+use crate::payload::{PayloadTemplates, Template};
+use crate::quantity::{DurationUs, MegaBytes};
+pub use crate::workflow_file::Architecture;
+use crate::workflow_file::{CallWord, TaskSection, WorkflowFile};
+
+/// Variable that a workflow file's values may use for the folder the file is in.
+const WORKFLOW_DIRECTORY: &str = "WORKFLOW_DIRECTORY";
+/// Longest timeout that Lambda gives a function.
+const LONGEST_TIMEOUT_US: u64 = 900_000_000;
+
+/// A workflow with all that deploying and driving it needs.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// The file, as the user named it.
+    pub file: PathBuf,
+    /// Absolute path of the folder the file is in; commands run there.
+    pub directory: PathBuf,
+    /// The workflow itself.
+    pub workflow: Workflow,
+    /// How each task is deployed, in the order of the file.
+    pub tasks: IndexMap<TaskName, TaskCode>,
+    /// Processor architecture of all functions.
+    pub architecture: Architecture,
+    /// Command that builds the tasks' code.
+    pub build: Option<String>,
+    /// Command that is given the payloads of a load, a line of JSON each, before they are sent.
+    pub prepare: Option<String>,
+    /// Environment of `prepare`: the environment that all tasks have.
+    pub environment: BTreeMap<String, String>,
+    /// Directories of this machine that functions on the local backend see at the same path.
+    pub local_directories: Vec<PathBuf>,
+    /// What requests carry.
+    pub payloads: PayloadTemplates,
+}
+
+/// How one task is deployed.
+#[derive(Clone, Debug)]
+pub struct TaskCode {
+    /// Its package.
+    pub code: PathBuf,
+    /// Lambda's name of its runtime.
+    pub runtime: String,
+    /// Its handler; custom runtimes need none.
+    pub handler: String,
+    /// Longest an invocation may take, in milliseconds.
+    pub timeout_ms: u64,
+    /// IAM role that its function runs with.
+    pub role: Option<String>,
+    /// Its environment.
+    pub environment: BTreeMap<String, String>,
+    /// Where the file says `code`, for errors about it.
+    code_position: (u64, u64),
+}
+
+impl Project {
+    /// Reads and checks a workflow file. `variables` gives the values of environment variables.
+    ///
+    /// # Errors
+    /// If the file cannot be read or says anything wrong.
+    pub fn load(
+        file: &Path,
+        variables: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, InputError> {
+        let whole_file = |message: String, next_step: &str| InputError {
+            file: file.to_owned(),
+            position: None,
+            message,
+            next_step: next_step.to_owned(),
+        };
+        let text = fs_err::read_to_string(file).map_err(|error| {
+            let message = format!("the workflow file cannot be read: {}", reason(&error));
+            whole_file(message, "name an existing workflow file, such as fuseline.yaml")
+        })?;
+        let directory = fs_err::canonicalize(file)
+            .ok()
+            .and_then(|path| path.parent().map(Path::to_owned))
+            .ok_or_else(|| whole_file("the file is in no folder".into(), "move it into one"))?;
+        Self::parse(file, &directory, &text, variables)
+    }
+
+    /// As [`Project::load`], from the file's text.
+    ///
+    /// # Errors
+    /// If the text says anything wrong.
+    pub fn parse(
+        file: &Path,
+        directory: &Path,
+        text: &str,
+        variables: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, InputError> {
+        let raw: WorkflowFile = serde_saphyr::from_str(text).map_err(|error| InputError {
+            file: file.to_owned(),
+            position: error.location().map(position),
+            message: plain_message(&error),
+            next_step: "correct the line; docs/WORKFLOW-FILE.md lists every key".into(),
+        })?;
+        let variables = |name: &str| match name {
+            WORKFLOW_DIRECTORY => Some(directory.display().to_string()),
+            _ => variables(name),
+        };
+        Resolver { file, directory, variables: &variables }.resolve(raw)
+    }
+
+    /// What executions cost.
+    #[must_use]
+    pub fn prices(&self) -> PriceBook {
+        match self.architecture {
+            Architecture::X86_64 => PriceBook::lambda_x86(),
+            Architecture::Arm64 => PriceBook::lambda_arm64(),
+        }
+    }
+
+    /// Checks what only exists once `build` has run: every task's package.
+    ///
+    /// # Errors
+    /// If a package is missing or lacks what its runtime starts.
+    pub fn check_code(&self) -> Result<(), InputError> {
+        for (name, task) in &self.tasks {
+            let error = |message: String| InputError {
+                file: self.file.clone(),
+                position: Some(task.code_position),
+                message,
+                next_step: match &self.build {
+                    Some(build) => format!(
+                        "correct the path, or make `build: {build}` write it there (it runs before \
+                         every deployment)"
+                    ),
+                    None => "correct the path, or add a `build:` command that makes it".into(),
+                },
+            };
+            if !task.code.is_dir() {
+                let path = task.code.display();
+                return Err(error(format!("the code of task `{name}` is missing: no folder {path}")));
+            }
+            let bootstrap = task.code.join("bootstrap");
+            if !bootstrap.is_file() {
+                return Err(error(format!(
+                    "the code of task `{name}` has no file {}, which the runtime {} starts",
+                    bootstrap.display(),
+                    task.runtime
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Turns what the file says into what it means.
+struct Resolver<'a> {
+    file: &'a Path,
+    directory: &'a Path,
+    variables: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Resolver<'_> {
+    fn resolve(&self, raw: WorkflowFile) -> Result<Project, InputError> {
+        self.check_name("workflow", &raw.name)?;
+        let tasks = self.tasks(&raw)?;
+        let workflow = self.workflow(&raw)?;
+        let environment = self.environment([&raw.defaults.environment])?;
+        let mut templates = Vec::new();
+        for payload in &raw.payloads {
+            let template = Template {
+                body: payload.value.body.clone(),
+                weight: payload.value.weight,
+                expect: payload.value.expect.clone(),
+            };
+            PayloadTemplates::new(vec![template.clone()]).map_err(|error| {
+                self.error(payload.referenced, error.to_string(), "correct the placeholder")
+            })?;
+            templates.push(template);
+        }
+        let payloads = PayloadTemplates::new(templates).expect("each template is checked above");
+        Ok(Project {
+            file: self.file.to_owned(),
+            directory: self.directory.to_owned(),
+            workflow,
+            tasks,
+            architecture: raw.defaults.architecture.unwrap_or_default(),
+            build: raw.build,
+            prepare: raw.prepare,
+            environment,
+            local_directories: self.local_directories(&raw.local.directories)?,
+            payloads,
+        })
+    }
+
+    fn error(&self, at: Location, message: impl Into<String>, next_step: &str) -> InputError {
+        InputError {
+            file: self.file.to_owned(),
+            position: (at.line() > 0).then(|| position(at)),
+            message: message.into(),
+            next_step: next_step.to_owned(),
+        }
+    }
+
+    /// Names become function names, so they have to be ones.
+    fn check_name(&self, what: &str, name: &Spanned<String>) -> Result<(), InputError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if !name.value.is_empty() && name.value.len() <= 64 && name.value.chars().all(plain) {
+            return Ok(());
+        }
+        Err(self.error(
+            name.referenced,
+            format!("`{}` cannot name a {what}", name.value),
+            "use 1 to 64 letters, digits, hyphens and underscores, as Lambda does",
+        ))
+    }
+
+    fn tasks(&self, raw: &WorkflowFile) -> Result<IndexMap<TaskName, TaskCode>, InputError> {
+        let mut tasks = IndexMap::new();
+        for (name, task) in &raw.tasks {
+            self.check_name("task", name)?;
+            tasks.insert(TaskName(name.value.clone()), self.task(raw, name, task)?);
+        }
+        Ok(tasks)
+    }
+
+    fn task(
+        &self,
+        raw: &WorkflowFile,
+        name: &Spanned<String>,
+        task: &TaskSection,
+    ) -> Result<TaskCode, InputError> {
+        let runtime = task.runtime.as_ref().or(raw.defaults.runtime.as_ref()).ok_or_else(|| {
+            self.error(
+                name.referenced,
+                format!("task `{}` has no runtime", name.value),
+                "add `runtime: provided.al2023` to it or to `defaults`",
+            )
+        })?;
+        if !matches!(runtime.value.as_str(), "provided.al2023" | "provided.al2") {
+            return Err(self.error(
+                runtime.referenced,
+                format!("the runtime `{}` is not supported yet", runtime.value),
+                "use provided.al2023 with a `bootstrap` in the task's folder",
+            ));
+        }
+        let timeout = task.timeout.as_ref().or(raw.defaults.timeout.as_ref());
+        if let Some(timeout) = timeout.filter(|timeout| {
+            timeout.value.0 < 1_000_000
+                || timeout.value.0 > LONGEST_TIMEOUT_US
+                || timeout.value.0 % 1_000_000 != 0
+        }) {
+            return Err(self.error(
+                timeout.referenced,
+                "a timeout is a whole number of seconds from 1s to 900s",
+                "correct it; Lambda has no others",
+            ));
+        }
+        Ok(TaskCode {
+            code: self.directory.join(&task.code.value),
+            runtime: runtime.value.clone(),
+            handler: task
+                .handler
+                .clone()
+                .or_else(|| raw.defaults.handler.clone())
+                .unwrap_or_else(|| "bootstrap".to_owned()),
+            timeout_ms: timeout.map_or(30_000, |timeout| timeout.value.0 / 1000),
+            role: task.role.clone().or_else(|| raw.defaults.role.clone()),
+            environment: self.environment([&raw.defaults.environment, &task.environment])?,
+            code_position: position(task.code.referenced),
+        })
+    }
+
+    /// Environments laid over each other, the last on top.
+    fn environment<const N: usize>(
+        &self,
+        layers: [&IndexMap<String, Spanned<String>>; N],
+    ) -> Result<BTreeMap<String, String>, InputError> {
+        let mut environment = BTreeMap::new();
+        for (key, value) in layers.into_iter().flatten() {
+            if key.starts_with("AWS_LAMBDA_") || key.starts_with("FUSELINE_") && key != "FUSELINE_VCPU" {
+                return Err(self.error(
+                    value.referenced,
+                    format!("the variable {key} is reserved"),
+                    "choose another name",
+                ));
+            }
+            environment.insert(key.clone(), self.interpolate(value)?);
+        }
+        Ok(environment)
+    }
+
+    fn interpolate(&self, value: &Spanned<String>) -> Result<String, InputError> {
+        interpolate(&value.value, self.variables).map_err(|error| {
+            self.error(value.referenced, error.to_string(), "set the variable or give a default")
+        })
+    }
+
+    fn workflow(&self, raw: &WorkflowFile) -> Result<Workflow, InputError> {
+        let space = ResourceSpace::lambda();
+        let mut tasks = IndexMap::new();
+        let mut calls = Vec::new();
+        // Position of each call, in the order of `calls`.
+        let mut positions = Vec::new();
+        for (name, task) in &raw.tasks {
+            let memory = task.memory.as_ref().or(raw.defaults.memory.as_ref());
+            let MegaBytes(memory_mb) = memory.map_or(MegaBytes(128), |memory| memory.value);
+            let resources = space.resources_for_memory(MemoryMb(memory_mb));
+            space.check(resources).map_err(|error| {
+                let at = memory.map_or(name.referenced, |memory| memory.referenced);
+                self.error(at, error.to_string(), "choose an amount within the range")
+            })?;
+            tasks.insert(TaskName(name.value.clone()), Task { resources });
+            for (callee, kind) in &task.calls {
+                if !raw.tasks.keys().any(|task| task.value == callee.value) {
+                    return Err(self.unknown_task(raw, callee));
+                }
+                calls.push(Call {
+                    caller: TaskName(name.value.clone()),
+                    callee: TaskName(callee.value.clone()),
+                    kind: match kind {
+                        CallWord::Sync => CallKind::Sync,
+                        CallWord::Async => CallKind::Async,
+                    },
+                });
+                positions.push(callee.referenced);
+            }
+        }
+        let DurationUs(latency_us) = raw.slo.latency;
+        let slo = Slo { latency_us, percentile: raw.slo.percentile.value };
+        let entry = TaskName(raw.entry.value.clone());
+        Workflow::new(raw.name.value.clone(), entry, slo, tasks, &calls).map_err(|error| {
+            match &error {
+                WorkflowError::UnknownTask(_) => self.unknown_task(raw, &raw.entry),
+                WorkflowError::Percentile(_) => self.error(
+                    raw.slo.percentile.referenced,
+                    error.to_string(),
+                    "write `percentile: 95`, for example",
+                ),
+                WorkflowError::SynchronousCycle(cycle) => {
+                    let at = calls.iter().position(|call| {
+                        [&call.caller, &call.callee] == [&cycle[cycle.len() - 2], &cycle[0]]
+                    });
+                    self.error(
+                        at.map_or(Location::UNKNOWN, |at| positions[at]),
+                        error.to_string(),
+                        "a function that waits for itself never ends: make one of the calls async \
+                         or remove it",
+                    )
+                }
+            }
+        })
+    }
+
+    fn unknown_task(&self, raw: &WorkflowFile, name: &Spanned<String>) -> InputError {
+        let known: Vec<&str> = raw.tasks.keys().map(|task| task.value.as_str()).collect();
+        self.error(
+            name.referenced,
+            format!("there is no task `{}`", name.value),
+            &format!("add it under `tasks`, or use one of: {}", known.join(", ")),
+        )
+    }
+
+    /// Absolute paths; `-path` may be missing, as in systemd's units, and what lies in the
+    /// workflow's own folder is made when it is needed.
+    fn local_directories(&self, raw: &[Spanned<String>]) -> Result<Vec<PathBuf>, InputError> {
+        let mut directories = Vec::new();
+        for entry in raw {
+            let text = self.interpolate(entry)?;
+            let (text, optional) = match text.strip_prefix('-') {
+                Some(path) => (path, true),
+                None => (text.as_str(), false),
+            };
+            // Components are rebuilt so that `./data` becomes `…/data`.
+            let path: PathBuf = self.directory.join(text).components().collect();
+            if path.is_dir() || path.starts_with(self.directory) {
+                directories.push(path);
+            } else if !optional {
+                return Err(self.error(
+                    entry.referenced,
+                    format!("there is no folder {}", path.display()),
+                    "create it, correct the path, or write a `-` before it if it may be missing",
+                ));
+            }
+        }
+        Ok(directories)
+    }
+}
+
+fn position(at: Location) -> (u64, u64) {
+    (at.line(), at.column())
+}
+
+/// The error without the position, which is shown before it.
+fn plain_message(error: &serde_saphyr::Error) -> String {
+    let text = error.without_snippet().to_string();
+    match text.rfind(" at line ") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
+/// What the operating system said, without the path, which is shown before it.
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".into(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".into(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "\
+name: w
+entry: a
+slo: { latency: 500ms }
+defaults: { runtime: provided.al2023, memory: 512, environment: { URL: \"${URL:-x:${WORKFLOW_DIRECTORY}/d}\" } }
+tasks:
+  a: { code: ./a, calls: { b: sync } }
+  b: { code: ./b, memory: 1GB, environment: { K: v } }
+";
+
+    fn parse(text: &str) -> Result<Project, InputError> {
+        Project::parse(Path::new("w.yaml"), Path::new("/p"), text, &|_| None)
+    }
+
+    fn check_error(from: &str, to: &str, expect: &str) {
+        assert!(GOOD.contains(from), "{from}");
+        let error = parse(&GOOD.replace(from, to)).expect_err(to);
+        assert!(!error.next_step.is_empty());
+        assert_eq!(error.to_string(), expect, "{to}");
+    }
+
+    #[test]
+    fn a_good_file_is_resolved() {
+        let project = parse(GOOD).unwrap();
+        assert_eq!(project.workflow.slo(), Slo { latency_us: 500_000, percentile: 95 });
+        let b = &project.tasks[&TaskName::from("b")];
+        assert_eq!(b.environment["URL"], "x:/p/d");
+        assert_eq!(b.environment["K"], "v");
+        assert_eq!(b.code, Path::new("/p/./b"));
+        assert_eq!(project.workflow.tasks()[1].resources.memory, MemoryMb(1024));
+        assert_eq!(project.workflow.calls().count(), 1);
+    }
+
+    #[test]
+    fn wrong_files_say_where_and_what() {
+        check_error("b: sync", "c: sync", "w.yaml:6:28: there is no task `c`");
+        check_error("entry: a", "entry: z", "w.yaml:2:8: there is no task `z`");
+        check_error(
+            "K: v } }",
+            "K: v }, calls: { a: sync } }",
+            "w.yaml:7:67: synchronous calls form a cycle: a → b → a",
+        );
+        check_error(
+            "500ms",
+            "500",
+            "w.yaml:3:17: `500` is not a time: write a number with the unit us, ms, s, min or h, \
+             such as 500ms",
+        );
+        check_error(
+            "memory: 1GB",
+            "memory: 1KB",
+            "w.yaml:7:25: `1KB` is not an amount of memory: write whole MB, such as 512, 512MB or \
+             2GB",
+        );
+        check_error("calls:", "call:", "w.yaml:6:19: unknown field `call`, expected one of `code`, `runtime`, `handler`, `memory`, `timeout`, `role`, `environment`, `calls`");
+        check_error("runtime: provided.al2023", "runtime: python3.12", "w.yaml:4:22: the runtime `python3.12` is not supported yet");
+        check_error("K: v", "FUSELINE_X: v", "w.yaml:7:60: the variable FUSELINE_X is reserved");
+        check_error(":-x:${WORKFLOW_DIRECTORY}/d}", "}", "w.yaml:4:78: the environment variable URL is not set and no default is given (`${URL:-default}`)");
+    }
+
+    #[test]
+    fn memory_outside_the_range_names_the_range() {
+        let error = parse(&GOOD.replace("1GB", "64")).unwrap_err();
+        assert_eq!(error.position, Some((7, 25)));
+        assert!(error.message.contains("128") && error.message.contains("10240"), "{error}");
+    }
+}

@@ -1,0 +1,129 @@
+//! What of a workflow is deployed at an endpoint.
+
+use aws_sdk_lambda::error::ProvideErrorMetadata;
+use indexmap::IndexMap;
+use optimizer::deployment::Deployment;
+use optimizer::space::ResourceSpace;
+use optimizer::units::MemoryMb;
+use optimizer::workflow::TaskName;
+use serde::Serialize;
+
+use crate::deploy::{DeployError, LIVE_ALIAS, refused};
+use crate::endpoint::Endpoint;
+use crate::project::Project;
+
+/// One deployed function.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct FunctionStatus {
+    /// Its name, that of its root task.
+    pub name: String,
+    /// Its unpublished state's memory, in MB.
+    pub memory_mb: u32,
+    /// Its unpublished state's timeout, in seconds.
+    pub timeout_s: u32,
+    /// Published versions.
+    pub versions: usize,
+    /// What it holds, in words.
+    pub description: String,
+    /// When its unpublished state last changed, as the endpoint writes it.
+    pub modified: String,
+}
+
+/// The workflow's functions that exist, in the order of the file.
+///
+/// # Errors
+/// If the endpoint refuses.
+pub async fn functions(
+    endpoint: &Endpoint,
+    project: &Project,
+) -> Result<Vec<FunctionStatus>, DeployError> {
+    let mut found = Vec::new();
+    for task in project.tasks.keys() {
+        let name = task.0.as_str();
+        let configuration =
+            match endpoint.lambda.get_function_configuration().function_name(name).send().await {
+                Ok(configuration) => configuration,
+                Err(error) if error.code() == Some("ResourceNotFoundException") => continue,
+                Err(error) => return Err(refused("looking up", name)(error)),
+            };
+        let versions = endpoint
+            .lambda
+            .list_versions_by_function()
+            .function_name(name)
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await
+            .map_err(refused("listing the versions", name))?;
+        found.push(FunctionStatus {
+            name: name.to_owned(),
+            memory_mb: configuration.memory_size().unwrap_or_default() as u32,
+            timeout_s: configuration.timeout().unwrap_or_default() as u32,
+            versions: versions.iter().filter(|v| v.version() != Some("$LATEST")).count(),
+            description: configuration.description().unwrap_or_default().to_owned(),
+            modified: configuration.last_modified().unwrap_or_default().to_owned(),
+        });
+    }
+    Ok(found)
+}
+
+/// The deployment that the alias `live` calls, or `None` if there is none.
+///
+/// # Errors
+/// If the endpoint refuses.
+pub async fn live(
+    endpoint: &Endpoint,
+    project: &Project,
+) -> Result<Option<Deployment>, DeployError> {
+    let entry = project.workflow.entry();
+    let alias = endpoint.lambda.get_alias().function_name(&entry.0).name(LIVE_ALIAS).send().await;
+    let version = match alias {
+        Ok(alias) => alias.function_version().unwrap_or_default().to_owned(),
+        Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
+        Err(error) => return Err(refused("looking up the alias of", &entry.0)(error)),
+    };
+    // From the entry's version along the pinned versions of what it calls.
+    let mut groups = IndexMap::new();
+    let mut waiting = vec![(entry.clone(), version)];
+    while let Some((root, version)) = waiting.pop() {
+        if groups.contains_key(&root) {
+            continue;
+        }
+        let configuration = endpoint
+            .lambda
+            .get_function_configuration()
+            .function_name(&root.0)
+            .qualifier(&version)
+            .send()
+            .await
+            .map_err(refused("looking up", &root.0))?;
+        let variables = configuration.environment().and_then(|e| e.variables());
+        let variable = |name: &str| variables.and_then(|variables| variables.get(name)).cloned();
+        let inlined: Vec<TaskName> = variable(wire::manifest::INLINED_VARIABLE)
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default();
+        let routes: IndexMap<TaskName, String> = variable(wire::manifest::ROUTES_VARIABLE)
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default();
+        let memory = MemoryMb(configuration.memory_size().unwrap_or(128) as u32);
+        for call in project.workflow.calls() {
+            let made_here = call.caller == root || inlined.contains(&call.caller);
+            if made_here && let Some(version) = routes.get(&call.callee) {
+                waiting.push((call.callee.clone(), version.clone()));
+            }
+        }
+        groups.insert(root, (inlined, memory));
+    }
+    let inlined = |root: &TaskName| groups.get(root).map(|(inlined, _)| inlined.clone());
+    let deployment = Deployment::from_groups(&project.workflow, |root| {
+        inlined(root).unwrap_or_default()
+    });
+    let space = ResourceSpace::lambda();
+    Ok(Some(groups.iter().fold(deployment, |deployment, (root, (_, memory))| {
+        match deployment.functions().contains_key(root) {
+            true => deployment.with_resources(root, space.resources_for_memory(*memory)),
+            false => deployment,
+        }
+    })))
+}

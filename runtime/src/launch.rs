@@ -1,0 +1,76 @@
+//! Between `fork` and `exec`: ties a child's life to the supervisor's.
+//!
+//! The supervisor starts itself with [`LAUNCH_ARGUMENT`] instead of the child's program, because what
+//! has to be done in the child before `exec` is safe code only in a process of its own.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+
+/// First argument that makes the executable a launcher; the supervisor's process id, the program
+/// and its arguments follow.
+pub const LAUNCH_ARGUMENT: &str = "--launch";
+
+/// Why a child's program was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The arguments are not those the supervisor gives.
+    #[error("{LAUNCH_ARGUMENT} takes a process id and a program: it is for the supervisor's own use")]
+    Arguments,
+    /// The kernel refused to tie the child to the supervisor.
+    #[error("the kernel refused to end the task together with its supervisor")]
+    Tie(#[source] io::Error),
+    /// The supervisor ended while its child was starting.
+    #[error("the supervisor ended before the task started")]
+    Orphaned,
+    /// The program cannot be executed.
+    #[error("cannot execute `{program}`; check `command` in the bundle's manifest")]
+    Execute {
+        /// The program, as the manifest names it.
+        program: String,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Becomes the program in `arguments` (after [`LAUNCH_ARGUMENT`]); the kernel kills it when the
+/// supervisor ends. Returns only if that failed.
+pub fn launch(mut arguments: impl Iterator<Item = OsString>) -> LaunchError {
+    let supervisor = arguments.next().and_then(|id| id.to_str()?.parse::<i32>().ok());
+    let (Some(supervisor), Some(program)) = (supervisor, arguments.next()) else {
+        return LaunchError::Arguments;
+    };
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        return LaunchError::Tie(error.into());
+    }
+    // A supervisor that ended before the call above sends no signal any more.
+    if getppid().map(|parent| parent.as_raw_nonzero().get()) != Some(supervisor) {
+        return LaunchError::Orphaned;
+    }
+    let source = Command::new(&program).args(arguments).exec();
+    LaunchError::Execute { program: program.to_string_lossy().into_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_supervisors_arguments_are_taken() {
+        for arguments in [&[][..], &["1"], &["x", "true"]] {
+            let arguments = arguments.iter().map(OsString::from);
+            assert!(matches!(launch(arguments), LaunchError::Arguments));
+        }
+    }
+
+    #[test]
+    fn a_child_of_anyone_else_is_not_started() {
+        // Not the parent of this test, or it would become `true`.
+        let arguments = ["2147483647", "true"].iter().map(OsString::from);
+        assert!(matches!(launch(arguments), LaunchError::Orphaned));
+    }
+}

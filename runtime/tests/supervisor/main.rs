@@ -1,0 +1,10 @@
+//! The supervisor's binary in a platform of our own, with functions on `lambda_runtime` and the AWS SDK.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod failing;
+mod fused;
+mod leaving;
+mod lifecycle;
+mod passing;

@@ -1,0 +1,36 @@
+#!/bin/sh
+# Builds the functions and puts each beside the workflow file, as the package that is deployed:
+# functions/<name>/bootstrap, and functions/trainticket-prepare. Says nothing if all is up to date.
+set -eu
+
+here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd -P)
+root=$(CDPATH= cd -- "$here/../.." && pwd -P)
+cd -- "$root"
+
+# The whole workspace at once: any smaller selection would resolve other features of its
+# dependencies and compile the AWS SDK again. Cargo's status takes a way around sed, which only
+# removes the line that Cargo prints even if there was nothing to do.
+status=$(
+    {
+        { cargo build --release --workspace --bins 2>&1 && echo 0 >&3 || echo $? >&3; } |
+            sed '/Finished.*`release`/d' >&2
+    } 3>&1
+)
+[ "$status" -eq 0 ] || exit "$status"
+
+host=$(rustc -vV | sed -n 's/^host: //p')
+built=${CARGO_TARGET_DIR:-$root/target}/$host/release
+
+# Leaves an equal copy alone, and replaces another in one step, so that nobody finds half of one.
+copy() {
+    if ! cmp -s -- "$1" "$2"; then
+        mkdir -p -- "$(dirname -- "$2")"
+        cp -p -- "$1" "$2.new.$$"
+        mv -f -- "$2.new.$$" "$2"
+    fi
+}
+
+for name in cancel-order get-order save-order refund; do
+    copy "$built/$name" "$here/functions/$name/bootstrap"
+done
+copy "$built/trainticket-prepare" "$here/functions/trainticket-prepare"

@@ -1,0 +1,178 @@
+//! Call records: one JSON line on standard output per call a task makes and per invocation served.
+//!
+//! The supervisor writes them into the function's own log, the driver reads them back and joins
+//! them by request id: a call names the invocation it was made from and the invocation it caused,
+//! so the calls of one trace form a tree.
+
+use serde::{Deserialize, Serialize};
+
+/// Format version written to every record; a reader ignores records of a later version.
+pub const RECORD_VERSION: u32 = 1;
+
+/// How a task called another.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CallKind {
+    /// `RequestResponse`: the caller waits for the result.
+    Sync,
+    /// `Event`: the caller goes on at once.
+    Async,
+}
+
+/// Where a call was served.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CallSite {
+    /// Inside the caller's own instance.
+    Inline,
+    /// In the callee's own function.
+    Remote,
+}
+
+/// How a call or an invocation ended, as its caller sees it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CallOutcome {
+    /// The callee returned a result.
+    Ok,
+    /// The callee returned a function error.
+    Error,
+    /// The callee's process ended before it answered.
+    Crash,
+    /// The callee did not answer before its deadline.
+    Timeout,
+    /// The service refused the call (throttled, not found, too large) or could not be reached.
+    Refused,
+}
+
+/// One call a task made.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct CallRecord {
+    /// Format version, [`RECORD_VERSION`].
+    pub v: u32,
+    /// Root of the X-Ray trace id (`1-67891233-abcdef012345678912345678`), or empty.
+    pub trace: String,
+    /// Function whose instance the caller runs in.
+    pub function: String,
+    /// Task that made the call.
+    pub caller: String,
+    /// Request id of the invocation of `caller` that made the call.
+    pub caller_request: String,
+    /// Name of the task called, without qualifier.
+    pub callee: String,
+    /// Request id of the invocation of `callee` that the call caused; empty if it caused none.
+    pub callee_request: String,
+    /// Whether the caller waited.
+    pub kind: CallKind,
+    /// Where the call was served.
+    pub site: CallSite,
+    /// When the call arrived at the supervisor, in microseconds since the Unix epoch.
+    pub start_us: u64,
+    /// From the call's arrival to the last byte of its answer, in microseconds.
+    pub duration_us: u64,
+    /// How it ended.
+    pub outcome: CallOutcome,
+    /// Payload sent, in bytes.
+    pub request_bytes: u64,
+    /// Payload returned, in bytes.
+    pub response_bytes: u64,
+}
+
+/// One invocation that the platform gave to a function, as its supervisor served it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct InvocationRecord {
+    /// Format version, [`RECORD_VERSION`].
+    pub v: u32,
+    /// Root of the X-Ray trace id, or empty.
+    pub trace: String,
+    /// Function that served the invocation; its root task has the same name.
+    pub function: String,
+    /// Published version that served it, or `$LATEST`.
+    pub version: String,
+    /// Request id of the invocation, the one in its `REPORT` line.
+    pub request: String,
+    /// When the supervisor received it, in microseconds since the Unix epoch.
+    pub start_us: u64,
+    /// From its receipt to the last byte of its answer, in microseconds.
+    pub duration_us: u64,
+    /// Whether it was the first of its instance.
+    pub first: bool,
+    /// How it ended.
+    pub outcome: CallOutcome,
+    /// Event received, in bytes.
+    pub request_bytes: u64,
+    /// Result returned, in bytes.
+    pub response_bytes: u64,
+}
+
+/// A record as it stands in the log.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(tag = "fuseline", rename_all = "lowercase")]
+pub enum Record {
+    /// A call that a task made.
+    Call(CallRecord),
+    /// An invocation that the function served.
+    Invocation(InvocationRecord),
+}
+
+impl Record {
+    /// The record in a log line, or `None` if the line is anything else. Text that a task printed
+    /// without a line end may stand before the record.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
+        let start = line.find("{\"fuseline\":")?;
+        let record: Self = serde_json::from_str(line[start..].trim_end()).ok()?;
+        let version = match &record {
+            Self::Call(call) => call.v,
+            Self::Invocation(invocation) => invocation.v,
+        };
+        (version <= RECORD_VERSION).then_some(record)
+    }
+
+    /// The record as one line of JSON, without a line end.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        serde_json::to_string(self).expect("a record holds only strings and integers")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call() -> Record {
+        Record::Call(CallRecord {
+            v: RECORD_VERSION,
+            trace: "1-67891233-abcdef012345678912345678".into(),
+            function: "a".into(),
+            caller: "a".into(),
+            caller_request: "r1".into(),
+            callee: "b".into(),
+            callee_request: "r2".into(),
+            kind: CallKind::Sync,
+            site: CallSite::Inline,
+            start_us: 1_700_000_000_000_000,
+            duration_us: 354,
+            outcome: CallOutcome::Ok,
+            request_bytes: 12,
+            response_bytes: 34,
+        })
+    }
+
+    #[test]
+    fn a_record_reads_back_from_its_line_even_behind_other_output() {
+        let line = call().to_line();
+        assert!(line.starts_with("{\"fuseline\":\"call\",\"v\":1,"), "{line}");
+        assert_eq!(Record::parse(&line), Some(call()));
+        assert_eq!(Record::parse(&format!("progress 10%{line}\n")), Some(call()));
+    }
+
+    #[test]
+    fn other_lines_and_later_versions_are_not_records() {
+        for line in ["", "hello", "{\"fuseline\":\"call\"}", "{\"fuseline\":\"plan\",\"v\":1}"] {
+            assert_eq!(Record::parse(line), None, "{line}");
+        }
+        let later = call().to_line().replace("\"v\":1", "\"v\":2");
+        assert_eq!(Record::parse(&later), None);
+    }
+}
