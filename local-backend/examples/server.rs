@@ -10,13 +10,8 @@ use local_backend::{InvokeOverhead, Options, Server};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let state = arguments
-        .next()
-        .ok_or("usage: server STATE_DIRECTORY [auto|docker|process]")?;
-    let sandbox = arguments
-        .next()
-        .unwrap_or_else(|| "auto".to_owned())
-        .parse()?;
+    let state = arguments.next().ok_or("usage: server STATE_DIRECTORY [auto|docker|process]")?;
+    let sandbox = arguments.next().unwrap_or_else(|| "auto".to_owned()).parse()?;
     let server = Server::start(Options {
         port: 0,
         sandbox,

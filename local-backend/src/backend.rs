@@ -70,11 +70,8 @@ impl Backend {
     ) -> Reply {
         let (reply, answer) = oneshot::channel();
         // On a task of its own: it goes on when the client hangs up.
-        self.tasks
-            .spawn(Arc::clone(self).dispatch(version, invocation, reply));
-        answer
-            .await
-            .unwrap_or_else(|_| Err(ApiError::service("the invocation was given up")))
+        self.tasks.spawn(Arc::clone(self).dispatch(version, invocation, reply));
+        answer.await.unwrap_or_else(|_| Err(ApiError::service("the invocation was given up")))
     }
 
     /// Accepts an invocation that nobody waits for.
@@ -161,14 +158,8 @@ impl Backend {
                 ))));
             }
         };
-        let started = Instance::start(
-            &self.host,
-            &self.lambda_endpoint,
-            &self.logs,
-            version,
-            permit,
-        )
-        .await;
+        let started =
+            Instance::start(&self.host, &self.lambda_endpoint, &self.logs, version, permit).await;
         match started {
             Ok(instance) if self.pool.is_closed() => {
                 instance.remove().await;

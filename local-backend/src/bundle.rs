@@ -101,9 +101,7 @@ fn unpack_entries(zip: &[u8], into: &Path) -> Result<(), BundleError> {
         let mut file = fs::File::create(&path)?;
         // The size an entry states may be a lie: only what is really read counts.
         let written = std::io::copy(&mut (&mut entry).take(left_bytes + 1), &mut file)?;
-        left_bytes = left_bytes
-            .checked_sub(written)
-            .ok_or(BundleError::TooLarge)?;
+        left_bytes = left_bytes.checked_sub(written).ok_or(BundleError::TooLarge)?;
         fs::set_permissions(&path, PermissionsExt::from_mode(mode))?;
     }
     Ok(())
@@ -134,16 +132,9 @@ mod tests {
         let zip = zip_of(&[("bootstrap", 0o755, "run"), ("data/a.txt", 0o640, "a")]);
         let bundle = Bundle::unpack(&zip, state.path()).unwrap();
         assert_eq!(bundle.sha256, STANDARD.encode(Sha256::digest(&zip)));
-        assert_eq!(
-            fs::read_to_string(bundle.directory.join("data/a.txt")).unwrap(),
-            "a"
-        );
+        assert_eq!(fs::read_to_string(bundle.directory.join("data/a.txt")).unwrap(), "a");
         let mode = |path: &str| {
-            fs::metadata(bundle.directory.join(path))
-                .unwrap()
-                .permissions()
-                .mode()
-                & 0o777
+            fs::metadata(bundle.directory.join(path)).unwrap().permissions().mode() & 0o777
         };
         assert_eq!((mode("bootstrap"), mode("data/a.txt")), (0o755, 0o640));
 
@@ -159,20 +150,14 @@ mod tests {
             let error = Bundle::unpack(&zip_of(&[(name, 0o644, "x")]), &parent).unwrap_err();
             assert!(matches!(error, BundleError::Outside(_)), "{name}: {error}");
             assert!(!state.path().join("evil").exists());
-            assert_eq!(
-                fs::read_dir(parent).unwrap().count(),
-                0,
-                "{name}: staging is removed"
-            );
+            assert_eq!(fs::read_dir(parent).unwrap().count(), 0, "{name}: staging is removed");
         }
     }
 
     #[test]
     fn links_are_refused() {
         let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-        writer
-            .add_symlink("lib", "/etc", SimpleFileOptions::default())
-            .unwrap();
+        writer.add_symlink("lib", "/etc", SimpleFileOptions::default()).unwrap();
         let zip = writer.finish().unwrap().into_inner();
         let state = tempfile::tempdir().unwrap();
         let error = Bundle::unpack(&zip, state.path()).unwrap_err();

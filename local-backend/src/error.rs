@@ -52,27 +52,15 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            kind,
-            message: message.into(),
-        }
+        Self { status, kind, message: message.into() }
     }
 
     pub(crate) fn invalid_parameter(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "InvalidParameterValueException",
-            message,
-        )
+        Self::new(StatusCode::BAD_REQUEST, "InvalidParameterValueException", message)
     }
 
     pub(crate) fn invalid_content(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "InvalidRequestContentException",
-            message,
-        )
+        Self::new(StatusCode::BAD_REQUEST, "InvalidRequestContentException", message)
     }
 
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
@@ -84,35 +72,19 @@ impl ApiError {
     }
 
     pub(crate) fn precondition(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::PRECONDITION_FAILED,
-            "PreconditionFailedException",
-            message,
-        )
+        Self::new(StatusCode::PRECONDITION_FAILED, "PreconditionFailedException", message)
     }
 
     pub(crate) fn too_large(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "RequestTooLargeException",
-            message,
-        )
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", message)
     }
 
     pub(crate) fn throttled(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "TooManyRequestsException",
-            message,
-        )
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException", message)
     }
 
     pub(crate) fn service(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "ServiceException",
-            message,
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ServiceException", message)
     }
 
     pub(crate) fn access_denied(message: impl Into<String>) -> Self {
@@ -120,26 +92,16 @@ impl ApiError {
     }
 
     pub(crate) fn not_implemented(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "NotImplementedException",
-            message,
-        )
+        Self::new(StatusCode::NOT_IMPLEMENTED, "NotImplementedException", message)
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let at_fault = if self.status.is_server_error() {
-            "Service"
-        } else {
-            "User"
-        };
+        let at_fault = if self.status.is_server_error() { "Service" } else { "User" };
         let body = serde_json::json!({ "Type": at_fault, "Message": self.message });
         let mut response = (self.status, axum::Json(body)).into_response();
-        response
-            .headers_mut()
-            .insert("x-amzn-errortype", HeaderValue::from_static(self.kind));
+        response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(self.kind));
         response
     }
 }

@@ -45,10 +45,7 @@ impl Failure {
                 format!("Runtime exited with error: exit status {code}")
             }
             Self::Exited(Exit::Signal(signal)) => {
-                format!(
-                    "Runtime exited with error: signal: {}",
-                    signal_name(*signal)
-                )
+                format!("Runtime exited with error: signal: {}", signal_name(*signal))
             }
             Self::OutOfMemory => "Runtime exited with error: signal: killed".to_owned(),
             Self::TimedOut(seconds) => format!("Task timed out after {seconds}.00 seconds"),
@@ -99,11 +96,7 @@ mod tests {
     use super::*;
 
     fn check(failure: &Failure, expect: &str) {
-        assert_eq!(
-            failure.payload("r"),
-            Bytes::from(expect.to_owned()),
-            "{failure:?}"
-        );
+        assert_eq!(failure.payload("r"), Bytes::from(expect.to_owned()), "{failure:?}");
     }
 
     #[test]

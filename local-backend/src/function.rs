@@ -135,9 +135,7 @@ impl Configuration {
             layers,
         } = settings;
         if layers.is_some_and(|layers| !layers.is_empty()) {
-            return Err(ApiError::invalid_parameter(
-                "the local backend does not run layers yet",
-            ));
+            return Err(ApiError::invalid_parameter("the local backend does not run layers yet"));
         }
         let new = Self {
             runtime: runtime.unwrap_or_else(|| self.runtime.clone()),
@@ -210,21 +208,15 @@ impl Configuration {
 }
 
 fn checked_memory(memory_mb: u64) -> Result<u32, ApiError> {
-    u32::try_from(memory_mb)
-        .ok()
-        .filter(|mb| (128..=10_240).contains(mb))
-        .ok_or_else(|| {
-            ApiError::invalid_parameter(format!(
-                "memory size {memory_mb} MB is out of range: 128–10240 MB"
-            ))
-        })
+    u32::try_from(memory_mb).ok().filter(|mb| (128..=10_240).contains(mb)).ok_or_else(|| {
+        ApiError::invalid_parameter(format!(
+            "memory size {memory_mb} MB is out of range: 128–10240 MB"
+        ))
+    })
 }
 
 fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), ApiError> {
-    if let Some(key) = variables
-        .keys()
-        .find(|key| RESERVED_VARIABLES.contains(&key.as_str()))
-    {
+    if let Some(key) = variables.keys().find(|key| RESERVED_VARIABLES.contains(&key.as_str())) {
         return Err(ApiError::invalid_parameter(format!(
             "the environment variable `{key}` is reserved and cannot be set"
         )));
@@ -240,10 +232,7 @@ fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), ApiErro
             )));
         }
     }
-    let bytes: usize = variables
-        .iter()
-        .map(|(key, value)| key.len() + value.len())
-        .sum();
+    let bytes: usize = variables.iter().map(|(key, value)| key.len() + value.len()).sum();
     if bytes > MAX_ENVIRONMENT_BYTES {
         return Err(ApiError::invalid_parameter(format!(
             "the environment has {bytes} bytes, more than the {MAX_ENVIRONMENT_BYTES} that Lambda allows"
@@ -270,11 +259,7 @@ impl Version {
     /// ARN of the version; that of `$LATEST` has no qualifier.
     pub(crate) fn arn(&self) -> String {
         let arn = function_arn(&self.function);
-        if self.version == LATEST {
-            arn
-        } else {
-            format!("{arn}:{}", self.version)
-        }
+        if self.version == LATEST { arn } else { format!("{arn}:{}", self.version) }
     }
 
     /// The version as Lambda's API states it.
@@ -337,38 +322,17 @@ mod tests {
     #[test]
     fn settings_out_of_range_are_refused_by_name() {
         for (settings, expect) in [
-            (
-                json!({ "MemorySize": 127 }),
-                "memory size 127 MB is out of range: 128–10240 MB",
-            ),
+            (json!({ "MemorySize": 127 }), "memory size 127 MB is out of range: 128–10240 MB"),
             (json!({ "MemorySize": 10_241 }), "128–10240"),
-            (
-                json!({ "Timeout": 0 }),
-                "timeout 0 s is out of range: 1–900 s",
-            ),
+            (json!({ "Timeout": 0 }), "timeout 0 s is out of range: 1–900 s"),
             (json!({ "Timeout": 901 }), "1–900"),
             (json!({ "Runtime": "python3.12" }), "`python3.12`"),
             (json!({ "Layers": ["arn"] }), "layers"),
-            (
-                json!({ "Environment": { "Variables": { "AWS_REGION": "x" } } }),
-                "`AWS_REGION`",
-            ),
-            (
-                json!({ "Environment": { "Variables": { "a b": "x" } } }),
-                "`a b`",
-            ),
-            (
-                json!({ "Environment": { "Variables": { "A": "x".repeat(4_096) } } }),
-                "4097 bytes",
-            ),
-            (
-                json!({ "Environment": { "Variables": { "FUSELINE_VCPU": "much" } } }),
-                "`much`",
-            ),
-            (
-                json!({ "Environment": { "Variables": { "FUSELINE_VCPU": "0" } } }),
-                "`0`",
-            ),
+            (json!({ "Environment": { "Variables": { "AWS_REGION": "x" } } }), "`AWS_REGION`"),
+            (json!({ "Environment": { "Variables": { "a b": "x" } } }), "`a b`"),
+            (json!({ "Environment": { "Variables": { "A": "x".repeat(4_096) } } }), "4097 bytes"),
+            (json!({ "Environment": { "Variables": { "FUSELINE_VCPU": "much" } } }), "`much`"),
+            (json!({ "Environment": { "Variables": { "FUSELINE_VCPU": "0" } } }), "`0`"),
             (
                 json!({ "FileSystemConfigs": [{ "Arn": "arn:aws:efs", "LocalMountPath": "/a" }] }),
                 "`arn:aws:efs`",

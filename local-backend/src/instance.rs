@@ -116,29 +116,15 @@ impl Instance {
             Err(SandboxError::Entrypoint(reason)) => {
                 let failure = Failure::Entrypoint(reason);
                 let (init, max_memory_mb) = (Duration::ZERO, 0);
-                let failed = InitFailure {
-                    failure,
-                    init,
-                    max_memory_mb,
-                    log,
-                    version,
-                };
+                let failed = InitFailure { failure, init, max_memory_mb, log, version };
                 return Err(StartFailure::Function(failed));
             }
             Err(error) => return Err(StartFailure::Service(error.to_string())),
         };
         let exit = sandbox.exit();
         let permit = Some(permit);
-        let mut instance = Self {
-            version,
-            api,
-            sandbox,
-            exit,
-            log,
-            init: None,
-            oom_kills: 0,
-            permit,
-        };
+        let mut instance =
+            Self { version, api, sandbox, exit, log, init: None, oom_kills: 0, permit };
         match instance.wait_until_ready().await {
             Ok(()) => Ok(instance),
             Err(failure) => Err(StartFailure::Function(instance.fail_init(failure).await)),
@@ -152,6 +138,8 @@ impl Instance {
             event = self.api.event() => match event {
                 RuntimeEvent::Next => {
                     self.init = Some(self.since_start());
+                    // A container that ends takes its figures with it: these are the first.
+                    self.oom_kills = self.sandbox.memory().await.oom_kills;
                     return Ok(());
                 }
                 RuntimeEvent::InitError(payload, kind) => Failure::Init(payload, kind),
@@ -170,10 +158,7 @@ impl Instance {
     /// has spoken before that was started by then.
     fn since_start(&self) -> Duration {
         let told = self.sandbox.started();
-        self.api
-            .first_contact()
-            .map_or(told, |spoke| spoke.min(told))
-            .elapsed()
+        self.api.first_contact().map_or(told, |spoke| spoke.min(told)).elapsed()
     }
 
     async fn fail_init(self, failure: Failure) -> InitFailure {
@@ -182,13 +167,7 @@ impl Instance {
         let max_memory_mb = self.max_memory_mb().await;
         self.sandbox.remove().await;
         let Self { log, version, .. } = self;
-        InitFailure {
-            failure,
-            init,
-            max_memory_mb,
-            log,
-            version,
-        }
+        InitFailure { failure, init, max_memory_mb, log, version }
     }
 
     /// Whether it can be given work.
@@ -224,11 +203,7 @@ impl Instance {
         let timeout = Duration::from_secs(timeout_s);
         let started = Instant::now();
         let deadline = tokio::time::Instant::from_std(started + timeout);
-        let Invocation {
-            request_id,
-            wants_tail,
-            ..
-        } = invocation.clone();
+        let Invocation { request_id, wants_tail, .. } = invocation.clone();
         self.log.clear_tail();
         start_line(&self.log, &request_id, &self.version);
         self.api.give(Work {
@@ -251,11 +226,7 @@ impl Instance {
             (None, Some(failure)) => (failure.payload(&request_id), true),
             (None, None) => (Bytes::new(), true),
         };
-        let mut answer = Answer {
-            payload,
-            is_error,
-            tail: None,
-        };
+        let mut answer = Answer { payload, is_error, tail: None };
         let mut answered = Some(answered);
         if !wants_tail && let Some(answered) = answered.take() {
             answered(answer.clone());
@@ -359,11 +330,7 @@ impl Instance {
 impl InitFailure {
     /// Answers an invocation that found no instance because of it.
     pub(crate) fn answer(&self, invocation: &Invocation) -> Answer {
-        let Invocation {
-            request_id,
-            wants_tail,
-            ..
-        } = invocation;
+        let Invocation { request_id, wants_tail, .. } = invocation;
         let phase = match self.failure.status() {
             ReportStatus::Timeout => "timeout".to_owned(),
             ReportStatus::Error(kind) => format!("error\tError Type: {kind}"),
@@ -401,10 +368,7 @@ struct Figures {
 }
 
 fn start_line(log: &InstanceLog, request_id: &str, version: &Version) {
-    log.line(&format!(
-        "START RequestId: {request_id} Version: {}",
-        version.version
-    ));
+    log.line(&format!("START RequestId: {request_id} Version: {}", version.version));
 }
 
 fn end_lines(log: &InstanceLog, request_id: &str, figures: &Figures, failure: Option<&Failure>) {
@@ -419,7 +383,11 @@ fn end_lines(log: &InstanceLog, request_id: &str, figures: &Figures, failure: Op
         duration_us,
         billed_ms: (duration_us + init_us.unwrap_or(0)).div_ceil(1_000).max(1),
         memory_mb: figures.memory_mb,
-        max_memory_mb: figures.max_memory_mb,
+        // Who ran into the limit has used all of it, even if nobody read the peak in time.
+        max_memory_mb: match failure {
+            Some(Failure::OutOfMemory) => figures.memory_mb,
+            _ => figures.max_memory_mb,
+        },
         init_us,
         status: failure.map_or(ReportStatus::Success, Failure::status),
     };
@@ -473,15 +441,10 @@ fn environment(
         ("AWS_LAMBDA_LOG_STREAM_NAME", log.stream()),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
     ];
-    let own = configuration
-        .environment
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.as_str()));
+    let own = configuration.environment.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     // Later ones win: a function may set the defaults, but not what is reserved.
     let all: BTreeMap<&str, &str> = defaults.into_iter().chain(own).chain(reserved).collect();
-    all.into_iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
+    all.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 fn listen_error(address: IpAddr, error: &std::io::Error) -> String {

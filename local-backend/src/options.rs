@@ -99,17 +99,10 @@ mod tests {
 
     #[test]
     fn sandbox_choices_read_back() {
-        for choice in [
-            SandboxChoice::Auto,
-            SandboxChoice::Docker,
-            SandboxChoice::Process,
-        ] {
+        for choice in [SandboxChoice::Auto, SandboxChoice::Docker, SandboxChoice::Process] {
             assert_eq!(choice.to_string().parse(), Ok(choice));
         }
         let error = "podman".parse::<SandboxChoice>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`podman` is no sandbox; use auto, docker or process"
-        );
+        assert_eq!(error.to_string(), "`podman` is no sandbox; use auto, docker or process");
     }
 }

@@ -31,10 +31,7 @@ pub enum InvokeOverhead {
 
 impl Default for InvokeOverhead {
     fn default() -> Self {
-        Self::LogNormal {
-            median_us: 15_000,
-            p95_us: 40_000,
-        }
+        Self::LogNormal { median_us: 15_000, p95_us: 40_000 }
     }
 }
 
@@ -105,10 +102,7 @@ pub(crate) struct Delays {
 
 impl Delays {
     pub(crate) fn new(overhead: InvokeOverhead, seed: u64) -> Self {
-        Self {
-            overhead,
-            generator: Mutex::new(StdRng::seed_from_u64(seed)),
-        }
+        Self { overhead, generator: Mutex::new(StdRng::seed_from_u64(seed)) }
     }
 
     /// The next delay, if there is any.
@@ -154,27 +148,13 @@ mod tests {
     #[test]
     fn delays_have_the_stated_percentiles_and_repeat_with_the_seed() {
         let delays = Delays::new(InvokeOverhead::default(), 7);
-        let draws: Vec<_> = (0..10_000)
-            .map(|_| delays.draw().unwrap().as_micros())
-            .collect();
+        let draws: Vec<_> = (0..10_000).map(|_| delays.draw().unwrap().as_micros()).collect();
         let mut sorted = draws.clone();
         sorted.sort_unstable();
-        assert!(
-            (14_500..15_500).contains(&sorted[5_000]),
-            "{}",
-            sorted[5_000]
-        );
-        assert!(
-            (38_000..42_000).contains(&sorted[9_500]),
-            "{}",
-            sorted[9_500]
-        );
+        assert!((14_500..15_500).contains(&sorted[5_000]), "{}", sorted[5_000]);
+        assert!((38_000..42_000).contains(&sorted[9_500]), "{}", sorted[9_500]);
 
         let again = Delays::new(InvokeOverhead::default(), 7);
-        assert!(
-            draws
-                .iter()
-                .all(|us| again.draw().unwrap().as_micros() == *us)
-        );
+        assert!(draws.iter().all(|us| again.draw().unwrap().as_micros() == *us));
     }
 }

@@ -122,10 +122,7 @@ impl Pool {
             decrease(&mut state.finishing, generation);
             match instance {
                 Some(instance) if !state.closed => {
-                    state.idle.push(Idle {
-                        instance,
-                        since: Instant::now(),
-                    });
+                    state.idle.push(Idle { instance, since: Instant::now() });
                     None
                 }
                 other => other,
@@ -162,11 +159,7 @@ impl Pool {
     }
 
     fn take(&self, which: impl Fn(&Idle) -> bool) -> Vec<Instance> {
-        self.lock()
-            .idle
-            .extract_if(.., |idle| which(idle))
-            .map(|idle| idle.instance)
-            .collect()
+        self.lock().idle.extract_if(.., |idle| which(idle)).map(|idle| idle.instance).collect()
     }
 }
 
@@ -174,10 +167,7 @@ impl State {
     fn take_idle(&mut self, generation: u64) -> Option<Instance> {
         let fits =
             |idle: &Idle| idle.instance.generation() == generation && idle.instance.is_alive();
-        self.idle
-            .iter()
-            .rposition(fits)
-            .map(|index| self.idle.remove(index).instance)
+        self.idle.iter().rposition(fits).map(|index| self.idle.remove(index).instance)
     }
 }
 

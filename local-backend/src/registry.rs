@@ -48,11 +48,7 @@ pub(crate) struct Expected {
 
 impl Expected {
     fn check(&self, latest: &Version) -> Result<(), ApiError> {
-        if self
-            .revision_id
-            .as_ref()
-            .is_some_and(|id| *id != latest.revision_id)
-        {
+        if self.revision_id.as_ref().is_some_and(|id| *id != latest.revision_id) {
             return Err(ApiError::precondition(format!(
                 "the revision id given is not that of function {}; call GetFunction for its latest",
                 latest.function
@@ -72,17 +68,11 @@ impl Expected {
 
 impl Registry {
     pub(crate) fn new(code_directory: PathBuf) -> Self {
-        Self {
-            functions: Mutex::default(),
-            generations: AtomicU64::default(),
-            code_directory,
-        }
+        Self { functions: Mutex::default(), generations: AtomicU64::default(), code_directory }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Function>> {
-        self.functions
-            .lock()
-            .expect("no holder of the registry panics")
+        self.functions.lock().expect("no holder of the registry panics")
     }
 
     /// Unpacks code, off the threads that serve requests.
@@ -128,9 +118,7 @@ impl Registry {
         let latest = self.version(name, LATEST, configuration, code);
         let mut functions = self.lock();
         if functions.contains_key(name) {
-            return Err(ApiError::conflict(format!(
-                "function already exist: {name}"
-            )));
+            return Err(ApiError::conflict(format!("function already exist: {name}")));
         }
         let function = Function {
             latest: Arc::clone(&latest),
@@ -174,9 +162,7 @@ impl Registry {
         if let Some((_, last)) = function.published.last_key_value() {
             // The description is the version's own and no change of the function.
             let mut configuration = last.configuration.clone();
-            configuration
-                .description
-                .clone_from(&latest.configuration.description);
+            configuration.description.clone_from(&latest.configuration.description);
             if configuration == latest.configuration && last.code.sha256 == latest.code.sha256 {
                 return Ok(Arc::clone(last));
             }
@@ -210,19 +196,13 @@ impl Registry {
         }
         let missing = || not_found(&named.name, Some(qualifier));
         let number: u64 = qualifier.parse().map_err(|_| missing())?;
-        if let Some((alias, _)) = function
-            .aliases
-            .iter()
-            .find(|(_, a)| a.version == *qualifier)
-        {
+        if let Some((alias, _)) = function.aliases.iter().find(|(_, a)| a.version == *qualifier) {
             return Err(ApiError::conflict(format!(
                 "version {qualifier} of {} is used by the alias {alias}; move or delete it first",
                 named.name
             )));
         }
-        Ok(vec![
-            function.published.remove(&number).ok_or_else(missing)?,
-        ])
+        Ok(vec![function.published.remove(&number).ok_or_else(missing)?])
     }
 
     /// The version that a name and qualifier lead to.
@@ -232,31 +212,20 @@ impl Registry {
         let Some(qualifier) = &named.qualifier else {
             return Ok(Arc::clone(&function.latest));
         };
-        let number = function
-            .aliases
-            .get(qualifier)
-            .map_or(qualifier, |alias| &alias.version);
-        function
-            .find(number)
-            .ok_or_else(|| not_found(&named.name, Some(qualifier)))
+        let number = function.aliases.get(qualifier).map_or(qualifier, |alias| &alias.version);
+        function.find(number).ok_or_else(|| not_found(&named.name, Some(qualifier)))
     }
 
     /// `$LATEST` of every function.
     pub(crate) fn list(&self) -> Vec<Arc<Version>> {
-        self.lock()
-            .values()
-            .map(|function| Arc::clone(&function.latest))
-            .collect()
+        self.lock().values().map(|function| Arc::clone(&function.latest)).collect()
     }
 
     /// Every version of a function, `$LATEST` first.
     pub(crate) fn versions(&self, name: &str) -> Result<Vec<Arc<Version>>, ApiError> {
         let functions = self.lock();
         let function = find(&functions, name)?;
-        Ok(std::iter::once(&function.latest)
-            .chain(function.published.values())
-            .cloned()
-            .collect())
+        Ok(std::iter::once(&function.latest).chain(function.published.values()).cloned().collect())
     }
 
     /// Creates an alias.
@@ -267,9 +236,7 @@ impl Registry {
         version: &str,
         description: String,
     ) -> Result<Value, ApiError> {
-        let plain = name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if name.is_empty() || name.len() > 128 || !plain || name.parse::<u64>().is_ok() {
             return Err(ApiError::invalid_parameter(format!(
                 "`{name}` is no alias name: letters, digits, `-` and `_`, not only digits"
@@ -278,19 +245,11 @@ impl Registry {
         let mut functions = self.lock();
         let owner = find_mut(&mut functions, function)?;
         if owner.aliases.contains_key(name) {
-            return Err(ApiError::conflict(format!(
-                "alias already exists: {function}:{name}"
-            )));
+            return Err(ApiError::conflict(format!("alias already exists: {function}:{name}")));
         }
-        owner
-            .find(version)
-            .ok_or_else(|| not_found(function, Some(version)))?;
+        owner.find(version).ok_or_else(|| not_found(function, Some(version)))?;
         let revision_id = Uuid::new_v4().to_string();
-        let alias = Alias {
-            version: version.to_owned(),
-            description,
-            revision_id,
-        };
+        let alias = Alias { version: version.to_owned(), description, revision_id };
         let value = describe_alias(function, name, &alias);
         owner.aliases.insert(name.to_owned(), alias);
         Ok(value)
@@ -308,9 +267,7 @@ impl Registry {
         let mut functions = self.lock();
         let owner = find_mut(&mut functions, function)?;
         if let Some(version) = &version {
-            owner
-                .find(version)
-                .ok_or_else(|| not_found(function, Some(version)))?;
+            owner.find(version).ok_or_else(|| not_found(function, Some(version)))?;
         }
         let missing = || not_found(function, Some(name));
         let alias = owner.aliases.get_mut(name).ok_or_else(missing)?;
@@ -363,16 +320,11 @@ impl Function {
         if version == LATEST {
             return Some(Arc::clone(&self.latest));
         }
-        version
-            .parse()
-            .ok()
-            .and_then(|number: u64| self.published.get(&number).cloned())
+        version.parse().ok().and_then(|number: u64| self.published.get(&number).cloned())
     }
 
     fn into_versions(self) -> Vec<Arc<Version>> {
-        std::iter::once(self.latest)
-            .chain(self.published.into_values())
-            .collect()
+        std::iter::once(self.latest).chain(self.published.into_values()).collect()
     }
 }
 
@@ -391,13 +343,8 @@ fn find_mut<'a>(
 }
 
 fn not_found(name: &str, qualifier: Option<&str>) -> ApiError {
-    let qualifier = qualifier
-        .map(|qualifier| format!(":{qualifier}"))
-        .unwrap_or_default();
-    ApiError::not_found(format!(
-        "Function not found: {}{qualifier}",
-        function_arn(name)
-    ))
+    let qualifier = qualifier.map(|qualifier| format!(":{qualifier}")).unwrap_or_default();
+    ApiError::not_found(format!("Function not found: {}{qualifier}", function_arn(name)))
 }
 
 fn describe_alias(function: &str, name: &str, alias: &Alias) -> Value {
@@ -420,10 +367,7 @@ pub(crate) fn parse_name(text: &str, qualifier: Option<&str>) -> Result<Function
             "Function not found: {named}; this server is account {ACCOUNT} in {REGION}"
         )));
     }
-    match (
-        &named.qualifier,
-        qualifier.filter(|qualifier| !qualifier.is_empty()),
-    ) {
+    match (&named.qualifier, qualifier.filter(|qualifier| !qualifier.is_empty())) {
         (Some(first), Some(second)) if first != second => {
             return Err(ApiError::invalid_parameter(format!(
                 "the name says qualifier {first} and the request says {second}"
@@ -441,18 +385,12 @@ mod tests {
 
     fn registry() -> Registry {
         let registry = Registry::new(PathBuf::new());
-        registry
-            .create("f", Settings::default(), code("a"))
-            .unwrap();
+        registry.create("f", Settings::default(), code("a")).unwrap();
         registry
     }
 
     fn code(sha256: &str) -> Arc<Bundle> {
-        Arc::new(Bundle {
-            sha256: sha256.into(),
-            zip_bytes: 1,
-            directory: PathBuf::new(),
-        })
+        Arc::new(Bundle { sha256: sha256.into(), zip_bytes: 1, directory: PathBuf::new() })
     }
 
     fn settings(value: Value) -> Settings {
@@ -469,29 +407,18 @@ mod tests {
         let any = Expected::default();
         let publish = || registry.publish("f", &any, None).unwrap().version.clone();
         assert_eq!((publish(), publish()), ("1".into(), "1".into()));
-        registry
-            .update("f", &any, settings(json!({ "MemorySize": 256 })), None)
-            .unwrap();
+        registry.update("f", &any, settings(json!({ "MemorySize": 256 })), None).unwrap();
         assert_eq!((publish(), publish()), ("2".into(), "2".into()));
-        registry
-            .update("f", &any, Settings::default(), Some(code("b")))
-            .unwrap();
+        registry.update("f", &any, Settings::default(), Some(code("b"))).unwrap();
         assert_eq!(publish(), "3");
         // An update that changes nothing gives nothing to publish.
-        registry
-            .update("f", &any, Settings::default(), Some(code("b")))
-            .unwrap();
+        registry.update("f", &any, Settings::default(), Some(code("b"))).unwrap();
         assert_eq!(publish(), "3");
 
         let first = registry.resolve(&named("1")).unwrap();
-        assert_eq!(
-            (first.configuration.memory_mb, first.code.sha256.as_str()),
-            (128, "a")
-        );
+        assert_eq!((first.configuration.memory_mb, first.code.sha256.as_str()), (128, "a"));
         registry.delete(&named("3")).unwrap();
-        registry
-            .update("f", &any, Settings::default(), Some(code("c")))
-            .unwrap();
+        registry.update("f", &any, Settings::default(), Some(code("c"))).unwrap();
         assert_eq!(publish(), "4", "numbers are never given twice");
     }
 
@@ -499,70 +426,36 @@ mod tests {
     fn aliases_lead_to_versions_and_keep_them() {
         let registry = registry();
         registry.publish("f", &Expected::default(), None).unwrap();
-        registry
-            .create_alias("f", "live", "1", String::new())
-            .unwrap();
+        registry.create_alias("f", "live", "1", String::new()).unwrap();
         assert_eq!(registry.resolve(&named("live")).unwrap().version, "1");
-        assert_eq!(
-            registry.delete(&named("1")).unwrap_err().kind,
-            "ResourceConflictException"
-        );
+        assert_eq!(registry.delete(&named("1")).unwrap_err().kind, "ResourceConflictException");
         let again = registry.create_alias("f", "live", "1", String::new());
         assert_eq!(again.unwrap_err().kind, "ResourceConflictException");
-        registry
-            .update_alias("f", "live", Some(LATEST.into()), None, None)
-            .unwrap();
+        registry.update_alias("f", "live", Some(LATEST.into()), None, None).unwrap();
         assert_eq!(registry.resolve(&named("live")).unwrap().version, LATEST);
         registry.delete(&named("1")).unwrap();
         for (alias, version) in [("9", "1"), ("a b", "1"), ("old", "7")] {
-            assert!(
-                registry
-                    .create_alias("f", alias, version, String::new())
-                    .is_err(),
-                "{alias}"
-            );
+            assert!(registry.create_alias("f", alias, version, String::new()).is_err(), "{alias}");
         }
     }
 
     #[test]
     fn stale_revisions_are_refused() {
         let registry = registry();
-        let stale = Expected {
-            revision_id: Some("x".into()),
-            code_sha256: None,
-        };
-        let error = registry
-            .update("f", &stale, Settings::default(), None)
-            .unwrap_err();
+        let stale = Expected { revision_id: Some("x".into()), code_sha256: None };
+        let error = registry.update("f", &stale, Settings::default(), None).unwrap_err();
         assert_eq!(error.kind, "PreconditionFailedException");
-        let other = Expected {
-            revision_id: None,
-            code_sha256: Some("x".into()),
-        };
+        let other = Expected { revision_id: None, code_sha256: Some("x".into()) };
         let error = registry.publish("f", &other, None).unwrap_err();
         assert_eq!(error.kind, "InvalidParameterValueException");
     }
 
     #[test]
     fn names_of_other_accounts_and_two_qualifiers_are_refused() {
-        assert_eq!(
-            parse_name("123456789012:function:f", None)
-                .unwrap_err()
-                .status,
-            404
-        );
+        assert_eq!(parse_name("123456789012:function:f", None).unwrap_err().status, 404);
         assert_eq!(parse_name("f:1", Some("2")).unwrap_err().status, 400);
-        let name = parse_name(
-            "arn:aws:lambda:us-east-1:000000000000:function:f:1",
-            Some("1"),
-        );
+        let name = parse_name("arn:aws:lambda:us-east-1:000000000000:function:f:1", Some("1"));
         assert_eq!(name.unwrap().qualifier.as_deref(), Some("1"));
-        assert_eq!(
-            registry()
-                .resolve(&parse_name("g", None).unwrap())
-                .unwrap_err()
-                .status,
-            404
-        );
+        assert_eq!(registry().resolve(&parse_name("g", None).unwrap()).unwrap_err().status, 404);
     }
 }

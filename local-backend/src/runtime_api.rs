@@ -73,9 +73,7 @@ struct Shared {
 
 impl Shared {
     fn current(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        self.current
-            .lock()
-            .expect("no holder of the request id panics")
+        self.current.lock().expect("no holder of the request id panics")
     }
 }
 
@@ -106,13 +104,7 @@ impl RuntimeApi {
             }
         });
         let _serving = AbortOnDropHandle::new(serving);
-        Ok(Self {
-            address,
-            events,
-            shared,
-            work,
-            _serving,
-        })
+        Ok(Self { address, events, shared, work, _serving })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -167,20 +159,11 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
     let headers = [
         // Python's and Node's native clients crash without a content type.
         ("content-type", Some("application/json")),
-        (
-            "lambda-runtime-aws-request-id",
-            Some(work.request_id.as_str()),
-        ),
+        ("lambda-runtime-aws-request-id", Some(work.request_id.as_str())),
         ("lambda-runtime-deadline-ms", Some(deadline.as_str())),
-        (
-            "lambda-runtime-invoked-function-arn",
-            Some(work.function_arn.as_str()),
-        ),
+        ("lambda-runtime-invoked-function-arn", Some(work.function_arn.as_str())),
         ("lambda-runtime-trace-id", Some(work.trace_id.as_str())),
-        (
-            "lambda-runtime-client-context",
-            work.client_context.as_deref(),
-        ),
+        ("lambda-runtime-client-context", work.client_context.as_deref()),
     ];
     for (name, value) in headers {
         // A value that is no header value came from a client and is not worth a runtime's life.
@@ -217,11 +200,7 @@ async fn error(
 }
 
 async fn answer(shared: &Shared, request_id: &str, event: RuntimeEvent) -> Response {
-    if shared
-        .current()
-        .take_if(|current| current == request_id)
-        .is_none()
-    {
+    if shared.current().take_if(|current| current == request_id).is_none() {
         let text = format!("`{request_id}` is not the invocation that is running");
         return refusal(StatusCode::BAD_REQUEST, "InvalidRequestID", &text);
     }
@@ -229,11 +208,7 @@ async fn answer(shared: &Shared, request_id: &str, event: RuntimeEvent) -> Respo
     accept(shared, event).await;
     if too_large {
         let text = format!("the result is larger than {MAX_RESPONSE_BYTES} bytes");
-        return refusal(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "RequestEntityTooLarge",
-            &text,
-        );
+        return refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &text);
     }
     accepted()
 }
@@ -255,11 +230,7 @@ async fn accept(shared: &Shared, event: RuntimeEvent) {
 }
 
 fn accepted() -> Response {
-    (
-        StatusCode::ACCEPTED,
-        axum::Json(serde_json::json!({ "status": "OK" })),
-    )
-        .into_response()
+    (StatusCode::ACCEPTED, axum::Json(serde_json::json!({ "status": "OK" }))).into_response()
 }
 
 fn refusal(status: StatusCode, kind: &str, message: &str) -> Response {

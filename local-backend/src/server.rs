@@ -9,8 +9,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::serve::ListenerExt;
 use bollard::Docker;
+use futures_util::future::join_all;
 use tokio::net::TcpListener;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api;
 use crate::backend::Backend;
@@ -34,7 +36,7 @@ pub struct Server {
     report: SandboxReport,
     backend: Arc<Backend>,
     directory: ServerDirectory,
-    serving: Vec<AbortOnDropHandle<()>>,
+    serving: Serving,
 }
 
 impl Server {
@@ -52,21 +54,12 @@ impl Server {
             }
         };
         let state = options.state_directory.clone();
-        let state_error = |source| StartError::State {
-            directory: state.clone(),
-            source,
-        };
-        let directory = take_over(&state, docker.as_ref().ok())
-            .await
-            .map_err(state_error)?;
+        let state_error = |source| StartError::State { directory: state.clone(), source };
+        let directory = take_over(&state, docker.as_ref().ok()).await.map_err(state_error)?;
         match Self::start_in(&options, listener, docker, &directory).await {
-            Ok((address, report, backend, serving)) => Ok(Self {
-                address,
-                report,
-                backend,
-                directory,
-                serving,
-            }),
+            Ok((address, report, backend, serving)) => {
+                Ok(Self { address, report, backend, directory, serving })
+            }
             Err(error) => {
                 directory.remove().await.map_err(state_error)?;
                 Err(error)
@@ -79,15 +72,7 @@ impl Server {
         listener: TcpListener,
         docker: Result<Docker, String>,
         directory: &ServerDirectory,
-    ) -> Result<
-        (
-            SocketAddr,
-            SandboxReport,
-            Arc<Backend>,
-            Vec<AbortOnDropHandle<()>>,
-        ),
-        StartError,
-    > {
+    ) -> Result<(SocketAddr, SandboxReport, Arc<Backend>, Serving), StartError> {
         let (host, report) = make_host(options, docker, directory).await?;
         let started = async {
             let address = listener.local_addr().map_err(|source| StartError::Listen {
@@ -118,9 +103,7 @@ impl Server {
         ));
         let router = api::router(Arc::clone(&backend));
         let listeners = std::iter::once(listener).chain(inner);
-        let serving = listeners
-            .map(|listener| serve(listener, router.clone()))
-            .collect();
+        let serving = Serving::start(listeners, &router);
         backend.tasks.spawn(Arc::clone(&backend).expire_idle());
         Ok((address, report, backend, serving))
     }
@@ -139,22 +122,18 @@ impl Server {
 
     /// Stops serving, ends every instance and removes everything the server made.
     pub async fn shutdown(self) {
-        let Self {
-            address: _,
-            report: _,
-            backend,
-            directory,
-            serving,
-        } = self;
-        drop(serving);
+        let Self { address: _, report: _, backend, directory, serving } = self;
+        let (stop, connections) = (serving.stop, serving.connections);
+        drop(stop);
         backend.remove(backend.pool.close());
         // Ends the instances that are at work, and so their invocations.
         backend.host.remove_all().await;
         backend.tasks.close();
-        if tokio::time::timeout(END_LIMIT, backend.tasks.wait())
-            .await
-            .is_err()
-        {
+        let ended = async {
+            backend.tasks.wait().await;
+            join_all(connections).await;
+        };
+        if tokio::time::timeout(END_LIMIT, ended).await.is_err() {
             tracing::warn!("invocations did not end in time and were given up");
         }
         // Again, for what was being made meanwhile.
@@ -166,25 +145,39 @@ impl Server {
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => StartError::PortInUse(address),
-            _ => StartError::Listen { address, source },
-        })
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::PortInUse(address),
+        _ => StartError::Listen { address, source },
+    })
 }
 
-fn serve(listener: TcpListener, router: Router) -> AbortOnDropHandle<()> {
+/// The listeners at work. They stop when this is dropped; open connections end when they are idle.
+#[derive(Debug)]
+struct Serving {
+    stop: DropGuard,
+    connections: Vec<JoinHandle<()>>,
+}
+
+impl Serving {
+    fn start(listeners: impl Iterator<Item = TcpListener>, router: &Router) -> Self {
+        let stop = CancellationToken::new();
+        let connections = listeners
+            .map(|listener| tokio::spawn(serve(listener, router.clone(), stop.clone())))
+            .collect();
+        Self { stop: stop.drop_guard(), connections }
+    }
+}
+
+async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let listener = listener.tap_io(|tcp| {
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "a connection stays with Nagle's algorithm");
         }
     });
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "the server stopped listening");
-        }
-    }))
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the server stopped listening");
+    }
 }
 
 /// Removes what dead servers left behind and makes this server's directory.
@@ -220,15 +213,11 @@ async fn make_host(
     docker: Result<Docker, String>,
     directory: &ServerDirectory,
 ) -> Result<(Host, SandboxReport), StartError> {
-    let state_error = |source| StartError::State {
-        directory: options.state_directory.clone(),
-        source,
-    };
+    let state_error =
+        |source| StartError::State { directory: options.state_directory.clone(), source };
     let engine = match docker {
         Ok(docker) => {
-            directory
-                .note_sandbox(SandboxKind::Docker)
-                .map_err(state_error)?;
+            directory.note_sandbox(SandboxKind::Docker).map_err(state_error)?;
             let engine = Engine::start(docker, directory.id()).await;
             engine.map_err(|error| error.to_string())
         }
@@ -237,10 +226,7 @@ async fn make_host(
     let mut notices = Vec::new();
     match engine {
         Ok(engine) => {
-            let report = SandboxReport {
-                kind: SandboxKind::Docker,
-                notices,
-            };
+            let report = SandboxReport { kind: SandboxKind::Docker, notices };
             return Ok((Host::Docker(engine), report));
         }
         Err(reason) if options.sandbox == SandboxChoice::Docker => {
@@ -253,16 +239,8 @@ async fn make_host(
         }
         Err(_) => {}
     }
-    directory
-        .note_sandbox(SandboxKind::Process)
-        .map_err(state_error)?;
+    directory.note_sandbox(SandboxKind::Process).map_err(state_error)?;
     let host = ProcessHost::new(directory).map_err(state_error)?;
     notices.extend(host.notices().iter().cloned());
-    Ok((
-        Host::Process(host),
-        SandboxReport {
-            kind: SandboxKind::Process,
-            notices,
-        },
-    ))
+    Ok((Host::Process(host), SandboxReport { kind: SandboxKind::Process, notices }))
 }

@@ -49,12 +49,7 @@ impl StateLock {
         fs::create_dir(&path)?;
         let lock = open_lock(&path.join("lock"))?;
         lock.lock()?;
-        Ok(ServerDirectory {
-            state: state.to_owned(),
-            id,
-            path,
-            _lock: lock,
-        })
+        Ok(ServerDirectory { state: state.to_owned(), id, path, _lock: lock })
     }
 
     /// The directories of servers that ended without removing what they made.
@@ -62,10 +57,7 @@ impl StateLock {
         let mut dead = Vec::new();
         for entry in fs::read_dir(state.join("servers"))? {
             let path = entry?.path();
-            let Some(id) = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .map(str::to_owned)
+            let Some(id) = path.file_name().and_then(|name| name.to_str()).map(str::to_owned)
             else {
                 continue;
             };
@@ -74,12 +66,7 @@ impl StateLock {
             }
             let lock = open_lock(&path.join("lock"))?;
             if lock.try_lock().is_ok() {
-                dead.push(ServerDirectory {
-                    state: state.to_owned(),
-                    id,
-                    path,
-                    _lock: lock,
-                });
+                dead.push(ServerDirectory { state: state.to_owned(), id, path, _lock: lock });
             }
         }
         Ok(dead)
@@ -108,10 +95,7 @@ impl ServerDirectory {
 
     /// Notes the control groups the server made.
     pub(crate) fn note_groups(&self, groups: &[PathBuf]) -> io::Result<()> {
-        let text: String = groups
-            .iter()
-            .map(|group| format!("{}\n", group.display()))
-            .collect();
+        let text: String = groups.iter().map(|group| format!("{}\n", group.display())).collect();
         fs::write(self.path.join("groups"), text)
     }
 
@@ -133,11 +117,7 @@ impl ServerDirectory {
 }
 
 fn open_lock(path: &Path) -> io::Result<File> {
-    let file = fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)?;
+    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
     Ok(file.into_parts().0)
 }
 
@@ -152,9 +132,7 @@ mod tests {
         let alive = lock.create(state.path()).unwrap();
         let killed = lock.create(state.path()).unwrap();
         killed.note_sandbox(SandboxKind::Docker).unwrap();
-        killed
-            .note_groups(&["/sys/fs/cgroup/a".into(), "/sys/fs/cgroup/b".into()])
-            .unwrap();
+        killed.note_groups(&["/sys/fs/cgroup/a".into(), "/sys/fs/cgroup/b".into()]).unwrap();
         let id = killed.id().to_owned();
         // As the kernel does it when a process is killed.
         drop(killed);

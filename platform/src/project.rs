@@ -460,7 +460,7 @@ tasks:
         check_error(
             "K: v } }",
             "K: v }, calls: { a: sync } }",
-            "w.yaml:7:67: synchronous calls form a cycle: a → b → a",
+            "w.yaml:7:64: synchronous calls form a cycle: a → b → a",
         );
         check_error(
             "500ms",
@@ -471,19 +471,19 @@ tasks:
         check_error(
             "memory: 1GB",
             "memory: 1KB",
-            "w.yaml:7:25: `1KB` is not an amount of memory: write whole MB, such as 512, 512MB or \
+            "w.yaml:7:27: `1KB` is not an amount of memory: write whole MB, such as 512, 512MB or \
              2GB",
         );
-        check_error("calls:", "call:", "w.yaml:6:19: unknown field `call`, expected one of `code`, `runtime`, `handler`, `memory`, `timeout`, `role`, `environment`, `calls`");
+        check_error("calls:", "call:", "w.yaml:6:19: unknown field `call`, expected one of code, runtime, handler, memory, timeout, role, environment, calls");
         check_error("runtime: provided.al2023", "runtime: python3.12", "w.yaml:4:22: the runtime `python3.12` is not supported yet");
-        check_error("K: v", "FUSELINE_X: v", "w.yaml:7:60: the variable FUSELINE_X is reserved");
-        check_error(":-x:${WORKFLOW_DIRECTORY}/d}", "}", "w.yaml:4:78: the environment variable URL is not set and no default is given (`${URL:-default}`)");
+        check_error("K: v", "FUSELINE_X: v", "w.yaml:7:59: the variable FUSELINE_X is reserved");
+        check_error(":-x:${WORKFLOW_DIRECTORY}/d}", "}", "w.yaml:4:72: the environment variable URL is not set and no default is given (`${URL:-default}`)");
     }
 
     #[test]
     fn memory_outside_the_range_names_the_range() {
         let error = parse(&GOOD.replace("1GB", "64")).unwrap_err();
-        assert_eq!(error.position, Some((7, 25)));
+        assert_eq!(error.position, Some((7, 27)));
         assert!(error.message.contains("128") && error.message.contains("10240"), "{error}");
     }
 }

@@ -80,7 +80,11 @@ impl End {
 }
 
 /// Serves a call in a process of `callee`. `None` if no process is free and there may be no more.
-pub(crate) async fn serve(instance: &Arc<Instance>, callee: &Arc<Task>, call: Call) -> Option<Served> {
+pub(crate) async fn serve(
+    instance: &Arc<Instance>,
+    callee: &Arc<Task>,
+    call: Call,
+) -> Option<Served> {
     let request_id = call.request_id.to_string();
     let latest_ms = call.caller.as_ref().map_or(u64::MAX, |caller| caller.deadline_ms);
     for _ in 0..MAX_PROCESSES_TRIED {
@@ -88,8 +92,7 @@ pub(crate) async fn serve(instance: &Arc<Instance>, callee: &Arc<Task>, call: Ca
         let (ended, wait) = oneshot::channel();
         let job = job(callee, &call, &request_id, latest_ms, ended);
         let process = instance.dispatch(callee, job, Growth::Limited).ok()?;
-        let running =
-            Running { callee, process, request_id: &request_id, started_ms, latest_ms };
+        let running = Running { callee, process, request_id: &request_id, started_ms, latest_ms };
         let end = match running.ended(wait).await {
             None => running.time_out(),
             Some(Ended::NotTaken) => continue,
@@ -105,7 +108,9 @@ pub(crate) async fn serve(instance: &Arc<Instance>, callee: &Arc<Task>, call: Ca
             Some(Ended::Unanswered) => End::stated(
                 CallOutcome::Error,
                 "Runtime.Unknown",
-                &format!("RequestId: {request_id} Error: Runtime asked for an event without answering"),
+                &format!(
+                    "RequestId: {request_id} Error: Runtime asked for an event without answering"
+                ),
             ),
         };
         return Some(served(end, &request_id));
@@ -269,7 +274,10 @@ mod tests {
     #[test]
     fn a_siblings_arn_has_its_name_and_no_qualifier() {
         for (arn, expect) in [
-            ("arn:aws:lambda:eu-west-1:123456789012:function:a", Some("arn:aws:lambda:eu-west-1:123456789012:function:b")),
+            (
+                "arn:aws:lambda:eu-west-1:123456789012:function:a",
+                Some("arn:aws:lambda:eu-west-1:123456789012:function:b"),
+            ),
             ("arn:aws-cn:lambda:x:1:function:a:live", Some("arn:aws-cn:lambda:x:1:function:b")),
             ("a", None),
         ] {

@@ -5,12 +5,12 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{
-    SignableBody, SignableRequest, SigningError, SigningSettings, sign,
-};
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningError, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -59,7 +59,9 @@ pub(crate) struct Outgoing {
 /// Why a request did not reach the Lambda API.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ForwardError {
-    #[error("the function has no credentials to sign the call with; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")]
+    #[error(
+        "the function has no credentials to sign the call with; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    )]
     NoCredentials,
     #[error("the call names no region and neither does AWS_REGION")]
     NoRegion,
@@ -93,7 +95,10 @@ impl Forwarder {
     ///
     /// # Errors
     /// If it cannot be signed or no answer comes back.
-    pub(crate) async fn send(&self, outgoing: Outgoing) -> Result<Response<Incoming>, ForwardError> {
+    pub(crate) async fn send(
+        &self,
+        outgoing: Outgoing,
+    ) -> Result<Response<Incoming>, ForwardError> {
         let region = outgoing.region.as_deref().or(self.region.as_deref());
         let region = region.ok_or(ForwardError::NoRegion)?.to_owned();
         let base = match &self.endpoint {
@@ -108,7 +113,8 @@ impl Forwarder {
             headers.remove(name);
         }
         let body = outgoing.body.clone();
-        let mut request = Request::builder().method(outgoing.method).uri(uri).body(Full::new(body))?;
+        let mut request =
+            Request::builder().method(outgoing.method).uri(uri).body(Full::new(body))?;
         *request.headers_mut() = headers;
         self.sign(&mut request, &outgoing.body, &region)?;
         let client = self.client.get_or_init(client);
@@ -140,8 +146,12 @@ impl Forwarder {
             .headers()
             .iter()
             .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-        let signable =
-            SignableRequest::new(request.method().as_str(), uri, headers, SignableBody::Bytes(body))?;
+        let signable = SignableRequest::new(
+            request.method().as_str(),
+            uri,
+            headers,
+            SignableBody::Bytes(body),
+        )?;
         let (instructions, _) = sign(signable, &parameters)?.into_parts();
         instructions.apply_to_request_http1x(request);
         Ok(())
@@ -157,8 +167,11 @@ fn client() -> HttpsClient {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
     connector.set_nodelay(true);
-    let connector =
-        HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(connector);
+    let connector = HttpsConnectorBuilder::new()
+        .with_webpki_roots()
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector);
     Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector)
 }
 
@@ -172,7 +185,8 @@ pub(crate) struct Scope {
 impl Scope {
     /// Reads it; both parts are missing if the request is not signed.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let text = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let text =
+            headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let Some((_, scope)) = text.split_once("Credential=") else { return Self::default() };
         let scope = scope.split([',', ' ']).next().unwrap_or_default();
         let parts: Vec<&str> = scope.split('/').collect();
@@ -204,7 +218,11 @@ mod tests {
             Some("AKID"),
             Some("eu-west-1"),
         );
-        check("AWS4-ECDSA-P256-SHA256 Credential=AKID/20260101/lambda/aws4_request, Signature=00", Some("AKID"), None);
+        check(
+            "AWS4-ECDSA-P256-SHA256 Credential=AKID/20260101/lambda/aws4_request, Signature=00",
+            Some("AKID"),
+            None,
+        );
         check("Bearer x", None, None);
         assert_eq!(Scope::of(&HeaderMap::new()), Scope::default());
     }

@@ -64,21 +64,24 @@ async fn run(
     let root = instance.root();
     for _ in 0..MAX_PROCESSES_TRIED {
         let (ended, wait) = oneshot::channel();
-        let process = match instance.dispatch(root, job(event, root.timeout_ms, ended), Growth::Always) {
-            Ok(process) => process,
-            // A process that was just started is free, so only starting one can fail.
-            Err(NotDispatched::Full) => continue,
-            Err(NotDispatched::Spawn(source)) => {
-                return Err(SupervisorError::Spawn { task: root.name.clone(), source });
-            }
-        };
+        let process =
+            match instance.dispatch(root, job(event, root.timeout_ms, ended), Growth::Always) {
+                Ok(process) => process,
+                // A process that was just started is free, so only starting one can fail.
+                Err(NotDispatched::Full) => continue,
+                Err(NotDispatched::Spawn(source)) => {
+                    return Err(SupervisorError::Spawn { task: root.name.clone(), source });
+                }
+            };
         match wait.await {
             Ok(Ended::NotTaken) | Err(_) => {}
             Ok(Ended::Answered(posted)) => {
                 return Ok(answer(instance, upstream, event, process, posted).await?);
             }
             Ok(Ended::Exited(how)) => {
-                return Ok(crash(upstream, event, &format!("Runtime exited with error: {how}")).await?);
+                return Ok(
+                    crash(upstream, event, &format!("Runtime exited with error: {how}")).await?
+                );
             }
             Ok(Ended::InitFailed(failure)) => {
                 let kind = failure.kind;
@@ -156,10 +159,8 @@ async fn error(
     body: bytes::Bytes,
     outcome: CallOutcome,
 ) -> Result<Served, UpstreamError> {
-    let headers = HeaderMap::from_iter([
-        (http::header::CONTENT_TYPE, JSON),
-        (FUNCTION_ERROR_TYPE, kind),
-    ]);
+    let headers =
+        HeaderMap::from_iter([(http::header::CONTENT_TYPE, JSON), (FUNCTION_ERROR_TYPE, kind)]);
     let response_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
     upstream.answer(&event.request_id, PostedKind::Error, &headers, full(body)).await?;
     Ok(Served { outcome, response_bytes })

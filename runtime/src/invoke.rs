@@ -82,20 +82,24 @@ pub(crate) async fn serve(caller: &Caller, request: Request<Incoming>) -> Respon
         path,
         start_us,
     };
-    if let Some(key) = request.scope.key.as_deref().filter(|key| !caller.instance.forwarder.is_own_key(key)) {
+    if let Some(key) =
+        request.scope.key.as_deref().filter(|key| !caller.instance.forwarder.is_own_key(key))
+    {
         let message = format!(
             "the call is signed with key {key}, which is not the function's own, so the supervisor cannot \
              sign it again; give this client an explicit endpoint, or do not fuse its function"
         );
-        return Answer::refusal(StatusCode::FORBIDDEN, "AccessDeniedException", &message).into_response();
+        return Answer::refusal(StatusCode::FORBIDDEN, "AccessDeniedException", &message)
+            .into_response();
     }
     let is_call = request.method == Method::POST && request.path.ends_with("/invocations");
     let limit = if is_call { MAX_REQUEST_BYTES } else { MAX_OTHER_BYTES };
     let body = match read(body, limit).await {
         Ok(Read::Whole(body, _)) => body,
         Ok(Read::TooLarge) => {
-            let message =
-                format!("Request must be smaller than {limit} bytes for the InvokeFunction operation");
+            let message = format!(
+                "Request must be smaller than {limit} bytes for the InvokeFunction operation"
+            );
             let kind = "RequestTooLargeException";
             return Answer::refusal(StatusCode::PAYLOAD_TOO_LARGE, kind, &message).into_response();
         }
@@ -109,7 +113,12 @@ pub(crate) async fn serve(caller: &Caller, request: Request<Incoming>) -> Respon
 }
 
 /// Serves an invocation, in a task of its own: it goes on when its client has gone, as on Lambda.
-async fn invoke(caller: &Caller, request: ApiRequest, function: FunctionName, body: Bytes) -> Answer {
+async fn invoke(
+    caller: &Caller,
+    request: ApiRequest,
+    function: FunctionName,
+    body: Bytes,
+) -> Answer {
     let wanted = Wanted::of(&request.headers);
     let callee = inline_callee(caller, &request, &function).filter(|_| wanted != Wanted::Event);
     if callee.is_some() && wanted == Wanted::DryRun {
@@ -159,7 +168,9 @@ async fn make(
     let request_bytes = body.len();
     if let Some(callee) = callee {
         if !body.is_empty() && serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
-            let message = format!("Could not parse request body into json: the payload for `{name}` is not JSON");
+            let message = format!(
+                "Could not parse request body into json: the payload for `{name}` is not JSON"
+            );
             let kind = "InvalidRequestContentException";
             let answer = Answer::refusal(StatusCode::BAD_REQUEST, kind, &message);
             return Done::new(answer, CallOutcome::Refused, CallSite::Inline, request_bytes);
@@ -204,8 +215,10 @@ impl ApiRequest {
     /// Whether a function name, given as it is, means a function of this account and region.
     fn is_local(&self, caller: &Caller, name: &FunctionName) -> bool {
         let own_region = caller.instance.settings.region.as_deref();
-        let own_account = self.context.as_ref().and_then(|context| context.arn.as_deref()?.split(':').nth(4));
-        let same = |other: &Option<String>, own: Option<&str>| other.is_none() || other.as_deref() == own;
+        let own_account =
+            self.context.as_ref().and_then(|context| context.arn.as_deref()?.split(':').nth(4));
+        let same =
+            |other: &Option<String>, own: Option<&str>| other.is_none() || other.as_deref() == own;
         same(&name.account, own_account)
             && same(&name.region, own_region)
             // A client for another region means the function of that region.
@@ -235,7 +248,11 @@ async fn pass_on(caller: &Caller, request: &ApiRequest, body: Bytes) -> Response
 }
 
 /// Sends a request out of the instance; what keeps it from being sent is an answer of its own.
-async fn send(caller: &Caller, request: &ApiRequest, body: Bytes) -> Result<Response<Incoming>, Answer> {
+async fn send(
+    caller: &Caller,
+    request: &ApiRequest,
+    body: Bytes,
+) -> Result<Response<Incoming>, Answer> {
     let mut headers = request.headers.clone();
     if let Some(value) = request.trace().and_then(|trace| HeaderValue::from_str(trace).ok()) {
         headers.insert(AMZN_TRACE_ID, value);
@@ -254,11 +271,9 @@ async fn send(caller: &Caller, request: &ApiRequest, body: Bytes) -> Result<Resp
             Ok(response)
         }
         // Nobody has executed anything, so the SDK may try again.
-        Err(error @ ForwardError::Send { .. }) => Err(Answer::refusal(
-            StatusCode::BAD_GATEWAY,
-            "ServiceException",
-            &error.to_string(),
-        )),
+        Err(error @ ForwardError::Send { .. }) => {
+            Err(Answer::refusal(StatusCode::BAD_GATEWAY, "ServiceException", &error.to_string()))
+        }
         Err(error) => {
             Err(Answer::refusal(StatusCode::FORBIDDEN, "AccessDeniedException", &error.to_string()))
         }
@@ -313,7 +328,13 @@ fn remote_outcome(answer: &Answer) -> CallOutcome {
     }
 }
 
-fn record(caller: &Caller, request: &ApiRequest, callee: String, wanted: Wanted, done: &Done) -> Record {
+fn record(
+    caller: &Caller,
+    request: &ApiRequest,
+    callee: String,
+    wanted: Wanted,
+    done: &Done,
+) -> Record {
     let callee_request = done.answer.headers.get(AMZN_REQUEST_ID).and_then(|id| id.to_str().ok());
     // A refused call has a request id too, but caused no invocation.
     let caused = done.outcome != CallOutcome::Refused;
@@ -323,7 +344,11 @@ fn record(caller: &Caller, request: &ApiRequest, callee: String, wanted: Wanted,
         trace: trace::root(request.trace().unwrap_or_default()).to_owned(),
         function: caller.instance.settings.function.clone(),
         caller: caller.task.name.clone(),
-        caller_request: request.context.as_ref().map(|context| context.request_id.clone()).unwrap_or_default(),
+        caller_request: request
+            .context
+            .as_ref()
+            .map(|context| context.request_id.clone())
+            .unwrap_or_default(),
         callee,
         callee_request: callee_request.filter(|_| caused).unwrap_or_default().to_owned(),
         kind: if wanted == Wanted::Event { CallKind::Async } else { CallKind::Sync },
@@ -387,7 +412,10 @@ mod tests {
     #[test]
     fn the_client_context_is_decoded_or_left_out() {
         let context = |text: &'static str| {
-            client_context(&HeaderMap::from_iter([(CLIENT_CONTEXT, HeaderValue::from_static(text))]))
+            client_context(&HeaderMap::from_iter([(
+                CLIENT_CONTEXT,
+                HeaderValue::from_static(text),
+            )]))
         };
         assert_eq!(context("eyJhIjoxfQ=="), Some(HeaderValue::from_static("{\"a\":1}")));
         assert_eq!(context("not base64"), None);

@@ -18,7 +18,9 @@ pub const LAUNCH_ARGUMENT: &str = "--launch";
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     /// The arguments are not those the supervisor gives.
-    #[error("{LAUNCH_ARGUMENT} takes a process id and a program: it is for the supervisor's own use")]
+    #[error(
+        "{LAUNCH_ARGUMENT} takes a process id and a program: it is for the supervisor's own use"
+    )]
     Arguments,
     /// The kernel refused to tie the child to the supervisor.
     #[error("the kernel refused to end the task together with its supervisor")]

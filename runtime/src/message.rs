@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn a_refusal_names_its_type_and_reason() {
-        let answer = Answer::refusal(StatusCode::NOT_FOUND, "ResourceNotFoundException", "no \"x\"");
+        let answer =
+            Answer::refusal(StatusCode::NOT_FOUND, "ResourceNotFoundException", "no \"x\"");
         assert_eq!(answer.headers[AMZN_ERROR_TYPE], "ResourceNotFoundException");
         assert_eq!(answer.body, r#"{"Message":"no \"x\"","Type":"User"}"#);
     }

@@ -180,7 +180,9 @@ impl Pool {
             .processes
             .iter_mut()
             .filter(|(_, process)| matches!(process.work, Work::None) && !process.doomed)
-            .max_by_key(|(id, process)| (process.waits, process.initialised, std::cmp::Reverse(**id)));
+            .max_by_key(|(id, process)| {
+                (process.waits, process.initialised, std::cmp::Reverse(**id))
+            });
         let Some((id, process)) = free else { return Err(job) };
         process.work = Work::Assigned(job);
         process.wake.notify_one();

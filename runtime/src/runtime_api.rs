@@ -46,12 +46,7 @@ async fn next(caller: &Caller) -> Response<AnyBody> {
 }
 
 /// Passes an answer to whoever waits for it, who reads its body and says what the child is told.
-async fn post(
-    caller: &Caller,
-    id: &str,
-    kind: PostedKind,
-    request: Request<Incoming>,
-) -> Answer {
+async fn post(caller: &Caller, id: &str, kind: PostedKind, request: Request<Incoming>) -> Answer {
     let Some(ended) = caller.task.pool.answer(caller.process, id) else {
         return Answer::refusal(
             StatusCode::BAD_REQUEST,

@@ -59,7 +59,10 @@ async fn serve(stream: TcpStream, caller: Caller) {
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn route(caller: &Caller, request: Request<Incoming>) -> Result<Response<AnyBody>, Infallible> {
+async fn route(
+    caller: &Caller,
+    request: Request<Incoming>,
+) -> Result<Response<AnyBody>, Infallible> {
     Ok(match request.uri().path().strip_prefix(runtime_api::PREFIX) {
         Some(_) => runtime_api::serve(caller, request).await,
         None => invoke::serve(caller, request).await,

@@ -29,7 +29,9 @@ pub(crate) type Environment = BTreeMap<OsString, OsString>;
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// A variable that Lambda always sets is not there.
-    #[error("environment variable {0} is not set; the supervisor runs as the bootstrap of a function")]
+    #[error(
+        "environment variable {0} is not set; the supervisor runs as the bootstrap of a function"
+    )]
     Missing(&'static str),
     /// A variable has a value that cannot be used.
     #[error("environment variable {name} is not {expected}")]
@@ -171,7 +173,9 @@ fn read_manifest(path: &Path) -> Result<Manifest, SettingsError> {
             return Err(wrong(format!("task `{name}` has no command")));
         }
         if task.processes == 0 {
-            return Err(wrong(format!("task `{name}` may have 0 processes, which is none to serve it")));
+            return Err(wrong(format!(
+                "task `{name}` may have 0 processes, which is none to serve it"
+            )));
         }
     }
     Ok(manifest)
@@ -191,7 +195,9 @@ fn credentials(environment: &Environment) -> Result<Option<Credentials>, Setting
     let key = text(environment, "AWS_ACCESS_KEY_ID")?;
     let secret = text(environment, "AWS_SECRET_ACCESS_KEY")?;
     let token = text(environment, "AWS_SESSION_TOKEN")?;
-    Ok(key.zip(secret).map(|(key, secret)| Credentials::new(key, secret, token, None, "environment")))
+    Ok(key
+        .zip(secret)
+        .map(|(key, secret)| Credentials::new(key, secret, token, None, "environment")))
 }
 
 fn inherited(environment: &Environment) -> Environment {
@@ -244,7 +250,10 @@ mod tests {
             ],
         )
         .unwrap();
-        assert_eq!((settings.version.as_str(), settings.region.as_deref()), ("7", Some("eu-west-1")));
+        assert_eq!(
+            (settings.version.as_str(), settings.region.as_deref()),
+            ("7", Some("eu-west-1"))
+        );
         assert_eq!(settings.routes["c"], "live");
         assert_eq!(settings.endpoint.unwrap().path(), "/x/");
         assert_eq!(settings.credentials.unwrap().access_key_id(), "AKID");
@@ -259,7 +268,10 @@ mod tests {
             (manifest("b", 1, r#"["x"]"#).as_str(), "the root task `b` is not among the tasks"),
             (manifest("a", 0, r#"["x"]"#).as_str(), "task `a` may have 0 processes"),
             (manifest("a", 1, "[]").as_str(), "task `a` has no command"),
-            (manifest("a", 1, r#"["x"]"#).replace("\"v\":1", "\"v\":9").as_str(), "format version 9"),
+            (
+                manifest("a", 1, r#"["x"]"#).replace("\"v\":1", "\"v\":9").as_str(),
+                "format version 9",
+            ),
         ] {
             let error = read(text, &[]).unwrap_err();
             assert!(error.contains(expect), "{error}");

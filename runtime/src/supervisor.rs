@@ -89,7 +89,10 @@ pub async fn supervise(environment: Environment) -> Result<(), SupervisorError> 
 }
 
 /// Serves one invocation after the other.
-async fn serve(instance: &Arc<Instance>, upstream: &Upstream) -> Result<Infallible, SupervisorError> {
+async fn serve(
+    instance: &Arc<Instance>,
+    upstream: &Upstream,
+) -> Result<Infallible, SupervisorError> {
     let root = instance.root();
     start_root(instance)?;
     for task in instance.tasks.values().filter(|task| !Arc::ptr_eq(task, root)) {

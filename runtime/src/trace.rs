@@ -2,10 +2,7 @@
 
 /// The root of a trace header, or nothing.
 pub(crate) fn root(header: &str) -> &str {
-    header
-        .split(';')
-        .find_map(|part| part.trim().strip_prefix("Root="))
-        .unwrap_or_default()
+    header.split(';').find_map(|part| part.trim().strip_prefix("Root=")).unwrap_or_default()
 }
 
 /// The header that a callee is given: the caller's, with the call as its parent.
@@ -35,7 +32,8 @@ pub(crate) fn of_call<'a>(sent: Option<&'a str>, current: Option<&'a str>) -> Op
 mod tests {
     use super::*;
 
-    const HEADER: &str = "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1";
+    const HEADER: &str =
+        "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1";
 
     #[test]
     fn the_root_is_found_wherever_it_stands() {

@@ -63,7 +63,9 @@ impl Upstream {
         let request_id = request_id
             .filter(|_| head.status == StatusCode::OK)
             .ok_or(UpstreamError::NoEvent(head.status))?;
-        let passed_on = |name: &HeaderName| name.as_str().starts_with("lambda-runtime-") || name == CONTENT_TYPE;
+        let passed_on = |name: &HeaderName| {
+            name.as_str().starts_with("lambda-runtime-") || name == CONTENT_TYPE
+        };
         headers = headers
             .into_iter()
             .filter_map(|(name, value)| Some((name.filter(passed_on)?, value)))
@@ -86,11 +88,15 @@ impl Upstream {
             PostedKind::Response => "response",
             PostedKind::Error => "error",
         };
-        let mut request = self.request(Method::POST, &format!("invocation/{request_id}/{what}"), body)?;
+        let mut request =
+            self.request(Method::POST, &format!("invocation/{request_id}/{what}"), body)?;
         let headers = request.headers_mut();
         for (name, value) in posted {
             // A trailer can be sent only if it was announced.
-            if name.as_str().starts_with("lambda-runtime-") || name == CONTENT_TYPE || name == TRAILER {
+            if name.as_str().starts_with("lambda-runtime-")
+                || name == CONTENT_TYPE
+                || name == TRAILER
+            {
                 headers.append(name, value.clone());
             }
         }
@@ -109,7 +115,12 @@ impl Upstream {
         receipt(self.client.request(request).await?).await.map(drop)
     }
 
-    fn request(&self, method: Method, path: &str, body: AnyBody) -> Result<Request<AnyBody>, http::Error> {
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: AnyBody,
+    ) -> Result<Request<AnyBody>, http::Error> {
         let uri = format!("http://{}/2018-06-01/runtime/{path}", self.address);
         Request::builder().method(method).uri(uri).body(body)
     }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the functions and puts each beside the workflow file, as the package that is deployed:
-# functions/<name>/bootstrap, and functions/trainticket-prepare. Says nothing if all is up to date.
+# functions/<name>/bootstrap, and functions/trainticket-prepare.
 set -eu
 
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd -P)
@@ -8,15 +8,8 @@ root=$(CDPATH= cd -- "$here/../.." && pwd -P)
 cd -- "$root"
 
 # The whole workspace at once: any smaller selection would resolve other features of its
-# dependencies and compile the AWS SDK again. Cargo's status takes a way around sed, which only
-# removes the line that Cargo prints even if there was nothing to do.
-status=$(
-    {
-        { cargo build --release --workspace --bins 2>&1 && echo 0 >&3 || echo $? >&3; } |
-            sed '/Finished.*`release`/d' >&2
-    } 3>&1
-)
-[ "$status" -eq 0 ] || exit "$status"
+# dependencies and compile the AWS SDK again.
+cargo build --release --workspace --bins
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 built=${CARGO_TARGET_DIR:-$root/target}/$host/release

@@ -41,10 +41,8 @@ struct Routing {
 
 impl AliasSettings {
     fn check(&self) -> Result<(), ApiError> {
-        let weights = self
-            .routing_config
-            .as_ref()
-            .and_then(|r| r.additional_version_weights.as_ref());
+        let weights =
+            self.routing_config.as_ref().and_then(|r| r.additional_version_weights.as_ref());
         if weights.is_some_and(|weights| !weights.is_empty()) {
             return Err(ApiError::invalid_parameter(
                 "the local backend has no weighted aliases yet; leave RoutingConfig out",
@@ -64,13 +62,9 @@ pub(super) async fn create(
     settings.check()?;
     let missing = |what: &str| ApiError::invalid_parameter(format!("{what} is missing"));
     let name = settings.name.ok_or_else(|| missing("Name"))?;
-    let version = settings
-        .function_version
-        .ok_or_else(|| missing("FunctionVersion"))?;
+    let version = settings.function_version.ok_or_else(|| missing("FunctionVersion"))?;
     let description = settings.description.unwrap_or_default();
-    let alias = backend
-        .registry
-        .create_alias(&function, &name, &version, description)?;
+    let alias = backend.registry.create_alias(&function, &name, &version, description)?;
     Ok((StatusCode::CREATED, Json(alias)))
 }
 
@@ -82,21 +76,10 @@ pub(super) async fn update(
     let function = parse_name(&function, None)?.name;
     let settings: AliasSettings = read_json(body).await?;
     settings.check()?;
-    let AliasSettings {
-        function_version,
-        description,
-        revision_id,
-        ..
-    } = settings;
+    let AliasSettings { function_version, description, revision_id, .. } = settings;
     backend
         .registry
-        .update_alias(
-            &function,
-            &alias,
-            function_version,
-            description,
-            revision_id,
-        )
+        .update_alias(&function, &alias, function_version, description, revision_id)
         .map(Json)
 }
 
@@ -104,10 +87,7 @@ pub(super) async fn get(
     State(backend): State<Arc<Backend>>,
     Path((function, alias)): Path<(String, String)>,
 ) -> Result<Json<Value>, ApiError> {
-    backend
-        .registry
-        .alias(&parse_name(&function, None)?.name, &alias)
-        .map(Json)
+    backend.registry.alias(&parse_name(&function, None)?.name, &alias).map(Json)
 }
 
 pub(super) async fn list(
@@ -116,9 +96,7 @@ pub(super) async fn list(
     Query(query): Query<Listing>,
 ) -> Result<Json<Value>, ApiError> {
     let function = parse_name(&function, None)?.name;
-    let aliases = backend
-        .registry
-        .aliases(&function, query.function_version.as_deref())?;
+    let aliases = backend.registry.aliases(&function, query.function_version.as_deref())?;
     page("Aliases", aliases, query.marker.as_deref(), query.max_items).map(Json)
 }
 
@@ -126,8 +104,6 @@ pub(super) async fn delete(
     State(backend): State<Arc<Backend>>,
     Path((function, alias)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    backend
-        .registry
-        .delete_alias(&parse_name(&function, None)?.name, &alias)?;
+    backend.registry.delete_alias(&parse_name(&function, None)?.name, &alias)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -58,25 +58,17 @@ pub(super) async fn create(
     let create: Create = read_json(body).await?;
     let named = parse_name(&create.function_name, None)?;
     if named.qualifier.is_some() {
-        return Err(ApiError::invalid_parameter(
-            "a new function's name has no qualifier",
-        ));
+        return Err(ApiError::invalid_parameter("a new function's name has no qualifier"));
     }
     if create.package_type.is_some_and(|kind| kind != "Zip") {
-        return Err(ApiError::invalid_parameter(
-            "the local backend runs zip packages only",
-        ));
+        return Err(ApiError::invalid_parameter("the local backend runs zip packages only"));
     }
     check_architectures(create.architectures.as_deref())?;
     let code = unpack(&backend, create.code).await?;
     let code = code.ok_or_else(|| ApiError::invalid_parameter("Code.ZipFile is missing"))?;
-    let mut version = backend
-        .registry
-        .create(&named.name, create.settings, code)?;
+    let mut version = backend.registry.create(&named.name, create.settings, code)?;
     if create.publish {
-        version = backend
-            .registry
-            .publish(&named.name, &Expected::default(), None)?;
+        version = backend.registry.publish(&named.name, &Expected::default(), None)?;
     }
     Ok((StatusCode::CREATED, Json(version.describe())))
 }
@@ -112,13 +104,7 @@ pub(super) async fn list(
     Query(query): Query<Qualified>,
 ) -> Reply {
     let functions = describe_all(&backend.registry.list());
-    page(
-        "Functions",
-        functions,
-        query.marker.as_deref(),
-        query.max_items,
-    )
-    .map(Json)
+    page("Functions", functions, query.marker.as_deref(), query.max_items).map(Json)
 }
 
 fn describe_all(versions: &[Arc<Version>]) -> Vec<Value> {
@@ -163,13 +149,8 @@ pub(super) async fn update_configuration(
 ) -> Reply {
     let name = parse_name(&name, None)?.name;
     let update: UpdateConfiguration = read_json(body).await?;
-    let expected = Expected {
-        revision_id: update.revision_id,
-        code_sha256: None,
-    };
-    let (before, after) = backend
-        .registry
-        .update(&name, &expected, update.settings, None)?;
+    let expected = Expected { revision_id: update.revision_id, code_sha256: None };
+    let (before, after) = backend.registry.update(&name, &expected, update.settings, None)?;
     retire(&backend, &[before]);
     Ok(Json(after.describe()))
 }
@@ -202,20 +183,13 @@ pub(super) async fn update_code(
     if update.dry_run {
         return Ok(Json(current.describe()));
     }
-    let expected = Expected {
-        revision_id: update.revision_id,
-        code_sha256: None,
-    };
+    let expected = Expected { revision_id: update.revision_id, code_sha256: None };
     let settings = Settings::default();
     let (before, mut after) =
-        backend
-            .registry
-            .update(&named.name, &expected, settings, Some(code))?;
+        backend.registry.update(&named.name, &expected, settings, Some(code))?;
     retire(&backend, &[before]);
     if update.publish {
-        after = backend
-            .registry
-            .publish(&named.name, &Expected::default(), None)?;
+        after = backend.registry.publish(&named.name, &Expected::default(), None)?;
     }
     Ok(Json(after.describe()))
 }
@@ -234,15 +208,8 @@ pub(super) async fn publish(
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let name = parse_name(&name, None)?.name;
-    let Publish {
-        code_sha256,
-        revision_id,
-        description,
-    } = read_json(body).await?;
-    let expected = Expected {
-        revision_id,
-        code_sha256,
-    };
+    let Publish { code_sha256, revision_id, description } = read_json(body).await?;
+    let expected = Expected { revision_id, code_sha256 };
     let version = backend.registry.publish(&name, &expected, description)?;
     Ok((StatusCode::CREATED, Json(version.describe())))
 }
@@ -254,13 +221,7 @@ pub(super) async fn list_versions(
 ) -> Reply {
     let versions = backend.registry.versions(&parse_name(&name, None)?.name)?;
     let versions = describe_all(&versions);
-    page(
-        "Versions",
-        versions,
-        query.marker.as_deref(),
-        query.max_items,
-    )
-    .map(Json)
+    page("Versions", versions, query.marker.as_deref(), query.max_items).map(Json)
 }
 
 pub(super) async fn delete(

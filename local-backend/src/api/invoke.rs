@@ -68,10 +68,7 @@ pub(super) async fn invoke(
     let version = backend.registry.resolve(&named)?;
     let kind = Kind::of(&headers)?;
     let payload = checked_payload(read_body(body, kind.max_bytes()).await?)?;
-    let qualifier = named
-        .qualifier
-        .map(|qualifier| format!(":{qualifier}"))
-        .unwrap_or_default();
+    let qualifier = named.qualifier.map(|qualifier| format!(":{qualifier}")).unwrap_or_default();
     let invocation = Invocation {
         request_id: Uuid::new_v4().to_string(),
         payload,
@@ -100,16 +97,10 @@ pub(super) async fn invoke(
 fn respond(answer: Answer, executed: &str) -> Response {
     let mut response = Response::new(Body::from(answer.payload));
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     set(headers, "x-amz-executed-version", executed);
     if answer.is_error {
-        headers.insert(
-            "x-amz-function-error",
-            HeaderValue::from_static("Unhandled"),
-        );
+        headers.insert("x-amz-function-error", HeaderValue::from_static("Unhandled"));
     }
     if let Some(tail) = &answer.tail {
         set(headers, "x-amz-log-result", tail);
@@ -146,16 +137,11 @@ fn client_context(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(text) = text_header(headers, "x-amz-client-context") else {
         return Ok(None);
     };
-    let decoded = STANDARD
-        .decode(text)
-        .ok()
-        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded = STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     match decoded {
         // It becomes a header of the Runtime API, which holds no line ends.
         Some(json) => Ok(Some(json.replace(['\r', '\n'], " "))),
-        None => Err(ApiError::invalid_content(
-            "client context is no base64 of JSON",
-        )),
+        None => Err(ApiError::invalid_content("client context is no base64 of JSON")),
     }
 }
 
@@ -164,11 +150,7 @@ fn new_trace() -> String {
     let random = Uuid::new_v4().simple().to_string();
     let parent = Uuid::new_v4().simple().to_string();
     let seconds = crate::logs::now_ms() / 1_000;
-    format!(
-        "Root=1-{seconds:08x}-{};Parent={};Sampled=0",
-        &random[..24],
-        &parent[..16]
-    )
+    format!("Root=1-{seconds:08x}-{};Parent={};Sampled=0", &random[..24], &parent[..16])
 }
 
 #[cfg(test)]
@@ -188,12 +170,7 @@ mod tests {
     #[test]
     fn a_new_trace_has_the_form_of_x_ray() {
         let trace = new_trace();
-        let root = trace
-            .strip_prefix("Root=1-")
-            .unwrap()
-            .split(';')
-            .next()
-            .unwrap();
+        let root = trace.strip_prefix("Root=1-").unwrap().split(';').next().unwrap();
         let (seconds, random) = root.split_once('-').unwrap();
         assert_eq!((seconds.len(), random.len()), (8, 24), "{trace}");
     }

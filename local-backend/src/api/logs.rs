@@ -51,11 +51,7 @@ struct LogsError {
 impl LogsError {
     fn invalid(message: impl Into<String>) -> Self {
         let message = message.into();
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            kind: "InvalidParameterException",
-            message,
-        }
+        Self { status: StatusCode::BAD_REQUEST, kind: "InvalidParameterException", message }
     }
 }
 
@@ -114,23 +110,16 @@ async fn run(logs: &LogStore, target: &str, body: Body) -> Result<Value, LogsErr
 
 /// The group's name, out of an ARN where one is given.
 fn group_name(parameters: &Parameters) -> Result<String, LogsError> {
-    let given = parameters
-        .log_group_name
-        .as_ref()
-        .or(parameters.log_group_identifier.as_ref());
+    let given = parameters.log_group_name.as_ref().or(parameters.log_group_identifier.as_ref());
     let given = given.ok_or_else(|| LogsError::invalid("logGroupName is missing"))?;
-    let name = given
-        .split_once(":log-group:")
-        .map_or(given.as_str(), |(_, name)| name);
+    let name = given.split_once(":log-group:").map_or(given.as_str(), |(_, name)| name);
     Ok(name.trim_end_matches(":*").to_owned())
 }
 
 fn token(parameters: &Parameters) -> Result<u64, LogsError> {
     match &parameters.next_token {
         None => Ok(0),
-        Some(text) => text
-            .parse()
-            .map_err(|_| LogsError::invalid(format!("`{text}` is no token"))),
+        Some(text) => text.parse().map_err(|_| LogsError::invalid(format!("`{text}` is no token"))),
     }
 }
 
@@ -171,10 +160,7 @@ fn filter_events(logs: &LogStore, parameters: Parameters) -> Result<Value, LogsE
 
 fn describe_streams(logs: &LogStore, parameters: &Parameters) -> Result<Value, LogsError> {
     let group = group_name(parameters)?;
-    let prefix = parameters
-        .log_stream_name_prefix
-        .as_deref()
-        .unwrap_or_default();
+    let prefix = parameters.log_stream_name_prefix.as_deref().unwrap_or_default();
     let mut streams = logs.streams(&group, prefix)?;
     match parameters.order_by.as_deref() {
         None | Some("LogStreamName") => {}
@@ -184,10 +170,7 @@ fn describe_streams(logs: &LogStore, parameters: &Parameters) -> Result<Value, L
     if parameters.descending {
         streams.reverse();
     }
-    let streams = streams
-        .iter()
-        .map(|stream| describe_stream(&group, stream))
-        .collect();
+    let streams = streams.iter().map(|stream| describe_stream(&group, stream)).collect();
     page("logStreams", streams, parameters)
 }
 
@@ -204,22 +187,16 @@ fn describe_stream(group: &str, stream: &Stream) -> Value {
 }
 
 fn describe_groups(logs: &LogStore, parameters: &Parameters) -> Result<Value, LogsError> {
-    let prefix = parameters
-        .log_group_name_prefix
-        .as_deref()
-        .unwrap_or_default();
-    let groups = logs
-        .groups(prefix)
-        .into_iter()
-        .map(|(name, created_ms, bytes)| {
-            json!({
-                "logGroupName": name,
-                "creationTime": created_ms,
-                "storedBytes": bytes,
-                "metricFilterCount": 0,
-                "arn": format!("{}:*", group_arn(&name)),
-            })
-        });
+    let prefix = parameters.log_group_name_prefix.as_deref().unwrap_or_default();
+    let groups = logs.groups(prefix).into_iter().map(|(name, created_ms, bytes)| {
+        json!({
+            "logGroupName": name,
+            "creationTime": created_ms,
+            "storedBytes": bytes,
+            "metricFilterCount": 0,
+            "arn": format!("{}:*", group_arn(&name)),
+        })
+    });
     page("logGroups", groups.collect(), parameters)
 }
 

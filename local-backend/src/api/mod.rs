@@ -35,30 +35,19 @@ pub(crate) fn router(backend: Arc<Backend>) -> Router {
     let one = "/2015-03-31/functions/{name}";
     let under = |rest: &str| format!("{one}/{rest}");
     Router::new()
-        .route(
-            "/2015-03-31/functions",
-            get(functions::list).post(functions::create),
-        )
-        .route(
-            "/2015-03-31/functions/",
-            get(functions::list).post(functions::create),
-        )
+        .route("/2015-03-31/functions", get(functions::list).post(functions::create))
+        .route("/2015-03-31/functions/", get(functions::list).post(functions::create))
         .route(one, get(functions::get).delete(functions::delete))
         .route(
             &under("configuration"),
             get(functions::get_configuration).put(functions::update_configuration),
         )
         .route(&under("code"), put(functions::update_code))
-        .route(
-            &under("versions"),
-            get(functions::list_versions).post(functions::publish),
-        )
+        .route(&under("versions"), get(functions::list_versions).post(functions::publish))
         .route(&under("aliases"), get(aliases::list).post(aliases::create))
         .route(
             &under("aliases/{alias}"),
-            get(aliases::get)
-                .put(aliases::update)
-                .delete(aliases::delete),
+            get(aliases::get).put(aliases::update).delete(aliases::delete),
         )
         .route(&under("invocations"), post(invoke::invoke))
         .route("/", post(logs::operation))
@@ -66,9 +55,7 @@ pub(crate) fn router(backend: Arc<Backend>) -> Router {
         .method_not_allowed_fallback(unknown)
         .with_state(backend)
         .layer(middleware::map_response(with_request_id))
-        .layer(middleware::from_fn(move |request, next| {
-            local_only(gateway, request, next)
-        }))
+        .layer(middleware::from_fn(move |request, next| local_only(gateway, request, next)))
 }
 
 async fn unknown(method: Method, uri: Uri) -> ApiError {
@@ -82,10 +69,7 @@ async fn unknown(method: Method, uri: Uri) -> ApiError {
 async fn with_request_id(mut response: Response) -> Response {
     let id = Uuid::new_v4().to_string();
     if let Ok(id) = HeaderValue::from_str(&id) {
-        response
-            .headers_mut()
-            .entry("x-amzn-requestid")
-            .or_insert(id);
+        response.headers_mut().entry("x-amzn-requestid").or_insert(id);
     }
     response
 }
@@ -95,10 +79,7 @@ async fn local_only(gateway: IpAddr, request: Request, next: Next) -> Response {
     if headers.contains_key(header::ORIGIN) {
         return ApiError::access_denied("requests from web pages are refused").into_response();
     }
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if !is_local(host, gateway) {
         let message = format!("host `{host}` is refused; use 127.0.0.1 or localhost");
         return ApiError::access_denied(message).into_response();

@@ -58,10 +58,7 @@ impl InstanceLog {
 
     /// Forgets the tail: a new invocation starts.
     pub(crate) fn clear_tail(&self) {
-        self.tail
-            .lock()
-            .expect("no holder of the tail panics")
-            .clear();
+        self.tail.lock().expect("no holder of the tail panics").clear();
     }
 
     /// The tail in base64.
@@ -80,10 +77,7 @@ pub(crate) struct LineSplitter {
 
 impl LineSplitter {
     pub(crate) fn new(log: Arc<InstanceLog>) -> Self {
-        Self {
-            log,
-            partial: Vec::new(),
-        }
+        Self { log, partial: Vec::new() }
     }
 
     /// Adds output; its complete lines go to the log.
@@ -102,8 +96,7 @@ impl LineSplitter {
     /// Ends the line that is there: nothing more will come.
     pub(crate) fn flush(&mut self) {
         for piece in self.partial.chunks(MAX_LINE_BYTES) {
-            self.log
-                .line(String::from_utf8_lossy(piece).trim_end_matches('\r'));
+            self.log.line(String::from_utf8_lossy(piece).trim_end_matches('\r'));
         }
         self.partial.clear();
     }

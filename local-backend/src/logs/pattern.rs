@@ -28,12 +28,10 @@ impl Pattern {
                 _ => (&mut pattern.all, rest),
             };
             let (term, after) = match after_sign.strip_prefix('"') {
-                Some(quoted) => quoted
-                    .split_once('"')
-                    .ok_or_else(|| PatternError(text.to_owned()))?,
-                None => after_sign
-                    .split_once(char::is_whitespace)
-                    .unwrap_or((after_sign, "")),
+                Some(quoted) => {
+                    quoted.split_once('"').ok_or_else(|| PatternError(text.to_owned()))?
+                }
+                None => after_sign.split_once(char::is_whitespace).unwrap_or((after_sign, "")),
             };
             if !term.is_empty() {
                 terms.push(term.to_owned());

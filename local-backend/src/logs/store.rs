@@ -109,10 +109,7 @@ impl LogStore {
     pub(crate) fn query(&self, group: &str, query: &Query) -> Result<Page, MissingGroup> {
         let groups = self.lock();
         let group = groups.get(group).ok_or(MissingGroup)?;
-        let first = group
-            .events
-            .front()
-            .map_or(group.next_sequence, |event| event.sequence);
+        let first = group.events.front().map_or(group.next_sequence, |event| event.sequence);
         let skip = usize::try_from(query.from_sequence.saturating_sub(first)).unwrap_or(usize::MAX);
         let (mut events, mut bytes) = (Vec::new(), 0);
         for event in group.events.iter().skip(skip) {
@@ -122,28 +119,19 @@ impl LogStore {
             if events.len() >= query.limit
                 || (bytes > 0 && bytes + event.message.len() > PAGE_BYTES)
             {
-                return Ok(Page {
-                    events,
-                    next_sequence: Some(event.sequence),
-                });
+                return Ok(Page { events, next_sequence: Some(event.sequence) });
             }
             bytes += event.message.len();
             events.push(event.clone());
         }
-        Ok(Page {
-            events,
-            next_sequence: None,
-        })
+        Ok(Page { events, next_sequence: None })
     }
 
     /// Streams of a group whose name starts with `prefix`, by name.
     pub(crate) fn streams(&self, group: &str, prefix: &str) -> Result<Vec<Stream>, MissingGroup> {
         let groups = self.lock();
         let group = groups.get(group).ok_or(MissingGroup)?;
-        let matching = group
-            .streams
-            .iter()
-            .filter(|stream| stream.name.starts_with(prefix));
+        let matching = group.streams.iter().filter(|stream| stream.name.starts_with(prefix));
         let mut streams: Vec<Stream> = matching.cloned().collect();
         streams.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(streams)
@@ -154,9 +142,7 @@ impl LogStore {
     pub(crate) fn groups(&self, prefix: &str) -> Vec<(String, i64, usize)> {
         let groups = self.lock();
         let matching = groups.iter().filter(|(name, _)| name.starts_with(prefix));
-        matching
-            .map(|(name, group)| (name.clone(), group.created_ms, group.bytes))
-            .collect()
+        matching.map(|(name, group)| (name.clone(), group.created_ms, group.bytes)).collect()
     }
 
     /// Deletes a group with everything in it.
@@ -178,12 +164,7 @@ impl Group {
 
     fn append(&mut self, now_ms: i64, stream: &Arc<str>, message: String) {
         // The newest streams are the ones that are written to.
-        match self
-            .streams
-            .iter_mut()
-            .rev()
-            .find(|known| known.name == *stream)
-        {
+        match self.streams.iter_mut().rev().find(|known| known.name == *stream) {
             Some(known) => known.last_event_ms = now_ms,
             None => {
                 self.streams.push_back(Stream {
@@ -199,12 +180,7 @@ impl Group {
         }
         self.bytes += message.len() + EVENT_BYTES;
         let stream = Arc::clone(stream);
-        let event = Event {
-            sequence: self.next_sequence,
-            time_ms: now_ms,
-            stream,
-            message,
-        };
+        let event = Event { sequence: self.next_sequence, time_ms: now_ms, stream, message };
         self.next_sequence += 1;
         self.events.push_back(event);
         while self.bytes > GROUP_BYTES
@@ -217,9 +193,7 @@ impl Group {
 
 /// Milliseconds since the Unix epoch.
 pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -247,11 +221,8 @@ mod tests {
             store.append("g", &stream, format!("line {index}"));
             store.append("g", &stream, "noise".into());
         }
-        let mut query = Query {
-            limit: 2,
-            pattern: Pattern::parse("line").unwrap(),
-            ..everything()
-        };
+        let mut query =
+            Query { limit: 2, pattern: Pattern::parse("line").unwrap(), ..everything() };
         let mut seen = Vec::new();
         loop {
             let page = store.query("g", &query).unwrap();
@@ -265,12 +236,7 @@ mod tests {
                 None => break,
             }
         }
-        assert_eq!(
-            seen,
-            (0..=5)
-                .map(|index| format!("line {index}"))
-                .collect::<Vec<_>>()
-        );
+        assert_eq!(seen, (0..=5).map(|index| format!("line {index}")).collect::<Vec<_>>());
     }
 
     #[test]
@@ -288,20 +254,13 @@ mod tests {
         let store = LogStore::default();
         let lines = GROUP_BYTES / PAGE_BYTES + 2;
         for index in 0..lines {
-            store.append(
-                "g",
-                &"s".into(),
-                format!("{index} {}", "x".repeat(PAGE_BYTES)),
-            );
+            store.append("g", &"s".into(), format!("{index} {}", "x".repeat(PAGE_BYTES)));
         }
         let first = store.query("g", &everything()).unwrap().events.remove(0);
         assert!(first.sequence > 0);
         assert!(store.groups("")[0].2 <= GROUP_BYTES);
         // A token of lines that are gone goes on with the oldest one there is.
-        let query = Query {
-            from_sequence: 1,
-            ..everything()
-        };
+        let query = Query { from_sequence: 1, ..everything() };
         assert_eq!(store.query("g", &query).unwrap().events[0], first);
     }
 
@@ -311,27 +270,9 @@ mod tests {
         store.append("g", &"a/1".into(), "one".into());
         store.append("g", &"b/2".into(), "two".into());
         let count = |query: Query| store.query("g", &query).unwrap().events.len();
-        assert_eq!(
-            count(Query {
-                streams: vec!["b/2".into()],
-                ..everything()
-            }),
-            1
-        );
-        assert_eq!(
-            count(Query {
-                stream_prefix: "a/".into(),
-                ..everything()
-            }),
-            1
-        );
-        assert_eq!(
-            count(Query {
-                to_ms: 1,
-                ..everything()
-            }),
-            0
-        );
+        assert_eq!(count(Query { streams: vec!["b/2".into()], ..everything() }), 1);
+        assert_eq!(count(Query { stream_prefix: "a/".into(), ..everything() }), 1);
+        assert_eq!(count(Query { to_ms: 1, ..everything() }), 0);
         assert_eq!(store.streams("g", "").unwrap().len(), 2);
         assert_eq!(store.streams("g", "b").unwrap()[0].name.as_ref(), "b/2");
         assert_eq!(store.delete("g"), Ok(()));

@@ -51,10 +51,7 @@ impl Layout {
     /// The layout of this machine; empty where there are no control groups.
     pub(crate) fn of_this_machine() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
-        Self {
-            mounts: read("/proc/self/mountinfo"),
-            own: read("/proc/self/cgroup"),
-        }
+        Self { mounts: read("/proc/self/mountinfo"), own: read("/proc/self/cgroup") }
     }
 
     fn mounts(&self) -> Vec<Mount> {
@@ -80,9 +77,8 @@ impl Layout {
         let mut parents = Parents::default();
         let mut unified = Vec::new();
         for controller in [CPU, MEMORY] {
-            let first = mounts
-                .iter()
-                .find(|m| m.version == 1 && m.controllers.contains(controller));
+            let first =
+                mounts.iter().find(|m| m.version == 1 && m.controllers.contains(controller));
             let Some(mount) = first else {
                 unified.push(controller);
                 continue;
@@ -99,18 +95,13 @@ impl Layout {
             return parents;
         }
         let Some(mount) = mounts.iter().find(|mount| mount.version == 2) else {
-            parents.note(
-                &unified,
-                Err("no cgroup hierarchy with it is mounted".to_owned()),
-            );
+            parents.note(&unified, Err("no cgroup hierarchy with it is mounted".to_owned()));
             return parents;
         };
         // A process is in one group of version 2 only: one that has all controllers, or else one.
         let own = self.own_group(None).unwrap_or("/");
         let make = |controllers: &[&str]| {
-            make_first(mount, own, |parent| {
-                make_delegated(parent, name, controllers)
-            })
+            make_first(mount, own, |parent| make_delegated(parent, name, controllers))
         };
         let all = make(&unified);
         if all.is_ok() || unified.len() == 1 {
@@ -148,15 +139,10 @@ fn make_first(
     own: &str,
     make: impl Fn(&Path) -> io::Result<PathBuf>,
 ) -> Result<PathBuf, String> {
-    let below = own
-        .strip_prefix(mount.root.trim_end_matches('/'))
-        .unwrap_or(own);
+    let below = own.strip_prefix(mount.root.trim_end_matches('/')).unwrap_or(own);
     let lowest = mount.point.join(below.trim_start_matches('/'));
     let mut reason = format!("{} has no groups", mount.point.display());
-    for parent in lowest
-        .ancestors()
-        .take_while(|path| path.starts_with(&mount.point))
-    {
+    for parent in lowest.ancestors().take_while(|path| path.starts_with(&mount.point)) {
         match make(parent) {
             Ok(group) => return Ok(group),
             Err(error) => reason = format!("{} cannot be used ({error})", parent.display()),
@@ -172,16 +158,9 @@ fn make_delegated(parent: &Path, name: &str, controllers: &[&str]) -> io::Result
         let control = group.join("cgroup.subtree_control");
         let known = fs::read_to_string(&control)?;
         let lacks = |controller: &&&str| !known.split_whitespace().any(|k| k == **controller);
-        let missing: Vec<String> = controllers
-            .iter()
-            .filter(lacks)
-            .map(|controller| format!("+{controller}"))
-            .collect();
-        if missing.is_empty() {
-            Ok(())
-        } else {
-            fs::write(control, missing.join(" "))
-        }
+        let missing: Vec<String> =
+            controllers.iter().filter(lacks).map(|controller| format!("+{controller}")).collect();
+        if missing.is_empty() { Ok(()) } else { fs::write(control, missing.join(" ")) }
     };
     hand_down(parent)?;
     let group = parent.join(name);
@@ -233,10 +212,7 @@ pub(crate) struct Group {
 impl Group {
     /// Groups that someone else made.
     pub(crate) fn existing(memory: PathBuf) -> Self {
-        Self {
-            cpu: None,
-            memory: Some(memory),
-        }
+        Self { cpu: None, memory: Some(memory) }
     }
 
     /// Makes and limits the groups of an instance.
@@ -264,18 +240,14 @@ impl Group {
 
     /// Every directory once.
     fn directories(&self) -> impl Iterator<Item = &PathBuf> {
-        self.cpu.iter().chain(
-            self.memory
-                .iter()
-                .filter(|memory| self.cpu.as_ref() != Some(*memory)),
-        )
+        self.cpu
+            .iter()
+            .chain(self.memory.iter().filter(|memory| self.cpu.as_ref() != Some(*memory)))
     }
 
     /// Files that a process joins by writing its id to them.
     pub(crate) fn process_files(&self) -> Vec<PathBuf> {
-        self.directories()
-            .map(|directory| directory.join("cgroup.procs"))
-            .collect()
+        self.directories().map(|directory| directory.join("cgroup.procs")).collect()
     }
 
     /// Peak and kills so far.
@@ -295,9 +267,7 @@ impl Group {
 
     /// Whether the memory group is there.
     pub(crate) fn readable(&self) -> bool {
-        self.memory
-            .as_ref()
-            .is_some_and(|directory| directory.is_dir())
+        self.memory.as_ref().is_some_and(|directory| directory.is_dir())
     }
 
     /// Kills every process in the groups and removes them.
@@ -312,11 +282,7 @@ impl Group {
 fn field(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| {
         let (name, value) = line.split_once(' ')?;
-        if name == key {
-            value.trim().parse().ok()
-        } else {
-            None
-        }
+        if name == key { value.trim().parse().ok() } else { None }
     })
 }
 
@@ -325,10 +291,7 @@ fn limit_cpu(directory: &Path, quota_us: u64) -> io::Result<()> {
     if unified.exists() {
         return fs::write(unified, format!("{quota_us} {CPU_PERIOD_US}"));
     }
-    fs::write(
-        directory.join("cpu.cfs_period_us"),
-        CPU_PERIOD_US.to_string(),
-    )?;
+    fs::write(directory.join("cpu.cfs_period_us"), CPU_PERIOD_US.to_string())?;
     fs::write(directory.join("cpu.cfs_quota_us"), quota_us.to_string())
 }
 
@@ -341,19 +304,12 @@ fn limit_memory(directory: &Path, bytes: u64) -> io::Result<()> {
     }
     fs::write(directory.join("memory.limit_in_bytes"), bytes.to_string())?;
     write_if_there(&directory.join("memory.swappiness"), "0")?;
-    write_if_there(
-        &directory.join("memory.memsw.limit_in_bytes"),
-        &bytes.to_string(),
-    )
+    write_if_there(&directory.join("memory.memsw.limit_in_bytes"), &bytes.to_string())
 }
 
 /// Kernels without swap accounting lack the file.
 fn write_if_there(path: &Path, text: &str) -> io::Result<()> {
-    if path.exists() {
-        fs::write(path, text)
-    } else {
-        Ok(())
-    }
+    if path.exists() { fs::write(path, text) } else { Ok(()) }
 }
 
 /// Kills every process below `directory` and removes it with everything in it.
@@ -367,10 +323,7 @@ pub(crate) async fn kill_and_remove(directory: &Path) {
             kill_all(group);
         }
         // Innermost first; a group whose last process is not yet gone stays for the next round.
-        let gone = groups
-            .iter()
-            .rev()
-            .all(|group| fs::remove_dir(group).is_ok());
+        let gone = groups.iter().rev().all(|group| fs::remove_dir(group).is_ok());
         if gone {
             return;
         }
@@ -381,17 +334,12 @@ pub(crate) async fn kill_and_remove(directory: &Path) {
 
 /// A group and the groups below it, outermost first.
 fn tree(directory: &Path) -> Vec<PathBuf> {
-    let mut groups: Vec<PathBuf> = directory
-        .is_dir()
-        .then(|| directory.to_owned())
-        .into_iter()
-        .collect();
+    let mut groups: Vec<PathBuf> =
+        directory.is_dir().then(|| directory.to_owned()).into_iter().collect();
     let mut next = 0;
     while let Some(group) = groups.get(next) {
         let entries = std::fs::read_dir(group).into_iter().flatten().flatten();
-        let below = entries
-            .map(|entry| entry.path())
-            .filter(|path| path.is_dir());
+        let below = entries.map(|entry| entry.path()).filter(|path| path.is_dir());
         groups.extend(below.collect::<Vec<_>>());
         next += 1;
     }
@@ -404,10 +352,7 @@ fn kill_all(group: &Path) {
         return;
     }
     let processes = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-    for process in processes
-        .lines()
-        .filter_map(|line| Pid::from_raw(line.parse().ok()?))
-    {
+    for process in processes.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)) {
         // A process that is gone meanwhile is what was wanted.
         if let Err(error) = kill_process(process, Signal::KILL) {
             tracing::debug!(%error, "a process was gone before it was killed");
@@ -418,17 +363,12 @@ fn kill_all(group: &Path) {
 /// Where Docker puts the memory group of a container, for both of its cgroup drivers.
 pub(crate) fn of_container(layout: &Layout, id: &str) -> Option<Group> {
     let mounts = layout.mounts();
-    let first = mounts
-        .iter()
-        .find(|m| m.version == 1 && m.controllers.contains("memory"));
+    let first = mounts.iter().find(|m| m.version == 1 && m.controllers.contains("memory"));
     let mount = first.or_else(|| mounts.iter().find(|mount| mount.version == 2))?;
-    [
-        format!("docker/{id}"),
-        format!("system.slice/docker-{id}.scope"),
-    ]
-    .into_iter()
-    .map(|below| Group::existing(mount.point.join(below)))
-    .find(Group::readable)
+    [format!("docker/{id}"), format!("system.slice/docker-{id}.scope")]
+        .into_iter()
+        .map(|below| Group::existing(mount.point.join(below)))
+        .find(Group::readable)
 }
 
 #[cfg(test)]
@@ -448,15 +388,9 @@ mod tests {
     fn layout(root: &Path, mounts: &[(&str, &str, &str)], own: &str) -> Layout {
         let line = |(point, kind, options): &(&str, &str, &str)| {
             let point = root.join(point);
-            format!(
-                "30 25 0:26 / {} rw - {kind} cgroup rw,{options}\n",
-                point.display()
-            )
+            format!("30 25 0:26 / {} rw - {kind} cgroup rw,{options}\n", point.display())
         };
-        Layout {
-            mounts: mounts.iter().map(line).collect(),
-            own: own.to_owned(),
-        }
+        Layout { mounts: mounts.iter().map(line).collect(), own: own.to_owned() }
     }
 
     #[test]
@@ -464,28 +398,19 @@ mod tests {
         let root = tree_of(&[("cpu/tasks", ""), ("memory/user/tasks", "")]);
         let layout = layout(
             root.path(),
-            &[
-                ("cpu", "cgroup", "cpu,cpuacct"),
-                ("memory", "cgroup", "memory"),
-            ],
+            &[("cpu", "cgroup", "cpu,cpuacct"), ("memory", "cgroup", "memory")],
             "5:memory:/user\n4:cpu,cpuacct:/\n0::/\n",
         );
         let parents = layout.make_parents("fuseline-1");
         assert_eq!(parents.notices, Vec::<String>::new());
         assert_eq!(parents.cpu, Some(root.path().join("cpu/fuseline-1")));
-        assert_eq!(
-            parents.memory,
-            Some(root.path().join("memory/user/fuseline-1"))
-        );
+        assert_eq!(parents.memory, Some(root.path().join("memory/user/fuseline-1")));
 
         let group = Group::create(&parents, "i", 25_000, 128).unwrap();
         let read = |path: &str| fs::read_to_string(root.path().join(path)).unwrap();
         assert_eq!(read("cpu/fuseline-1/i/cpu.cfs_quota_us"), "25000");
         assert_eq!(read("cpu/fuseline-1/i/cpu.cfs_period_us"), "100000");
-        assert_eq!(
-            read("memory/user/fuseline-1/i/memory.limit_in_bytes"),
-            "134217728"
-        );
+        assert_eq!(read("memory/user/fuseline-1/i/memory.limit_in_bytes"), "134217728");
         assert_eq!(group.process_files().len(), 2);
     }
 
@@ -499,22 +424,14 @@ mod tests {
         ]);
         // A directory in the place of the file refuses to be written, as a group with processes does.
         fs::create_dir_all(root.path().join("user/shell/cgroup.subtree_control")).unwrap();
-        let layout = layout(
-            root.path(),
-            &[("", "cgroup2", "nsdelegate")],
-            "0::/user/shell\n",
-        );
+        let layout = layout(root.path(), &[("", "cgroup2", "nsdelegate")], "0::/user/shell\n");
         let parents = layout.make_parents("fuseline-1");
         assert_eq!(parents.notices, Vec::<String>::new());
         assert_eq!(parents.cpu, Some(root.path().join("user/fuseline-1")));
         assert_eq!(parents.memory, parents.cpu);
         for group in ["user", "user/fuseline-1"] {
             let control = root.path().join(group).join("cgroup.subtree_control");
-            assert_eq!(
-                fs::read_to_string(control).unwrap(),
-                "+cpu +memory",
-                "{group}"
-            );
+            assert_eq!(fs::read_to_string(control).unwrap(), "+cpu +memory", "{group}");
         }
 
         // The kernel would make these files.
@@ -533,10 +450,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_enforced_is_said() {
-        let nothing = Layout {
-            mounts: String::new(),
-            own: String::new(),
-        };
+        let nothing = Layout { mounts: String::new(), own: String::new() };
         assert_eq!(
             nothing.make_parents("x").notices,
             [
@@ -554,11 +468,7 @@ mod tests {
         assert!(parents.cpu.is_some() && parents.memory.is_none());
         assert_eq!(parents.notices.len(), 1);
         assert!(parents.notices[0].starts_with("memory limits are not enforced: "));
-        assert!(
-            parents.notices[0].contains("gone"),
-            "{}",
-            parents.notices[0]
-        );
+        assert!(parents.notices[0].contains("gone"), "{}", parents.notices[0]);
     }
 
     #[test]
@@ -567,15 +477,9 @@ mod tests {
             (
                 vec![
                     ("memory.max_usage_in_bytes", "7340032\n"),
-                    (
-                        "memory.oom_control",
-                        "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
-                    ),
+                    ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
                 ],
-                MemoryUse {
-                    peak_bytes: Some(7_340_032),
-                    oom_kills: 2,
-                },
+                MemoryUse { peak_bytes: Some(7_340_032), oom_kills: 2 },
             ),
             (
                 vec![
@@ -585,18 +489,9 @@ mod tests {
                         "low 0\nhigh 0\nmax 9\noom 3\noom_kill 1\noom_group_kill 0\n",
                     ),
                 ],
-                MemoryUse {
-                    peak_bytes: Some(1_048_576),
-                    oom_kills: 1,
-                },
+                MemoryUse { peak_bytes: Some(1_048_576), oom_kills: 1 },
             ),
-            (
-                vec![("memory.current", "5\n")],
-                MemoryUse {
-                    peak_bytes: None,
-                    oom_kills: 0,
-                },
-            ),
+            (vec![("memory.current", "5\n")], MemoryUse { peak_bytes: None, oom_kills: 0 }),
         ] {
             let root = tree_of(&files);
             assert_eq!(Group::existing(root.path().to_owned()).memory(), expect);

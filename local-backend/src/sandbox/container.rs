@@ -48,13 +48,10 @@ pub(crate) struct Container {
 impl Container {
     pub(crate) async fn start(engine: &Engine, spec: SandboxSpec) -> Result<Self, SandboxError> {
         let docker = engine.docker.clone();
-        let options = CreateContainerOptionsBuilder::default()
-            .name(&format!("fuseline-{}", spec.id))
-            .build();
+        let options =
+            CreateContainerOptionsBuilder::default().name(&format!("fuseline-{}", spec.id)).build();
         let log = Arc::clone(&spec.log);
-        let created = docker
-            .create_container(Some(options), container(engine, spec))
-            .await?;
+        let created = docker.create_container(Some(options), container(engine, spec)).await?;
         let id = created.id;
         match Self::run(engine, &id, log).await {
             Ok(container) => Ok(container),
@@ -67,28 +64,19 @@ impl Container {
 
     async fn run(engine: &Engine, id: &str, log: Arc<InstanceLog>) -> Result<Self, SandboxError> {
         let docker = &engine.docker;
-        let options = AttachContainerOptionsBuilder::default()
-            .stream(true)
-            .stdout(true)
-            .stderr(true)
-            .build();
+        let options =
+            AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
         // Before the start, so that not a line is missed.
         let attached = docker.attach_container(id, Some(options)).await?;
         let (sender, output) = watch::channel(0);
         let reading = tokio::spawn(read_output(attached.output, log, sender));
-        docker
-            .start_container(id, None)
-            .await
-            .map_err(|error| match error {
-                // The engine's words for a program that is missing or cannot be run.
-                Error::DockerResponseServerError {
-                    status_code: 400,
-                    message,
-                } => SandboxError::Entrypoint(format!(
-                    "the bundle's bootstrap cannot be run: {message}"
-                )),
-                other => other.into(),
-            })?;
+        docker.start_container(id, None).await.map_err(|error| match error {
+            // The engine's words for a program that is missing or cannot be run.
+            Error::DockerResponseServerError { status_code: 400, message } => {
+                SandboxError::Entrypoint(format!("the bundle's bootstrap cannot be run: {message}"))
+            }
+            other => other.into(),
+        })?;
         let started = Instant::now();
         let (sender, exit) = watch::channel(None);
         let waiting = tokio::spawn(wait(docker.clone(), id.to_owned(), sender));
@@ -100,10 +88,7 @@ impl Container {
             output,
             group: cgroup::of_container(&engine.layout, id),
             last: Mutex::default(),
-            _tasks: [
-                AbortOnDropHandle::new(reading),
-                AbortOnDropHandle::new(waiting),
-            ],
+            _tasks: [AbortOnDropHandle::new(reading), AbortOnDropHandle::new(waiting)],
         })
     }
 
@@ -136,17 +121,11 @@ impl Container {
 
     /// The engine's own figures, where its groups are not this machine's.
     async fn statistics(&self) -> Option<MemoryUse> {
-        let options = StatsOptionsBuilder::default()
-            .stream(false)
-            .one_shot(true)
-            .build();
+        let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
         let mut stream = Box::pin(self.docker.stats(&self.id, Some(options)));
         let memory = stream.next().await?.ok()?.memory_stats?;
         // Only version 1 keeps a peak.
-        Some(MemoryUse {
-            peak_bytes: memory.max_usage.or(memory.usage),
-            oom_kills: 0,
-        })
+        Some(MemoryUse { peak_bytes: memory.max_usage.or(memory.usage), oom_kills: 0 })
     }
 
     async fn killed_for_memory(&self) -> bool {
@@ -171,33 +150,16 @@ impl Container {
 }
 
 fn container(engine: &Engine, spec: SandboxSpec) -> ContainerCreateBody {
-    let SandboxSpec {
-        id: _,
-        code,
-        environment,
-        cpu_quota_us,
-        memory_mb,
-        mounts,
-        log: _,
-    } = spec;
+    let SandboxSpec { id: _, code, environment, cpu_quota_us, memory_mb, mounts, log: _ } = spec;
     let bytes = i64::from(memory_mb) << 20;
     let mut binds = vec![format!("{}:{TASK_ROOT}:ro", code.display())];
-    binds.extend(
-        mounts
-            .iter()
-            .map(|(host, at)| format!("{}:{}", host.display(), at.display())),
-    );
+    binds.extend(mounts.iter().map(|(host, at)| format!("{}:{}", host.display(), at.display())));
     let (user, group) = (rustix::process::getuid(), rustix::process::getgid());
     ContainerCreateBody {
         image: Some(engine.image()),
         entrypoint: Some(vec![format!("{TASK_ROOT}/bootstrap")]),
         working_dir: Some(TASK_ROOT.to_owned()),
-        env: Some(
-            environment
-                .into_iter()
-                .map(|(key, value)| format!("{key}={value}"))
-                .collect(),
-        ),
+        env: Some(environment.into_iter().map(|(key, value)| format!("{key}={value}")).collect()),
         // As ourselves, so that shared directories are written with the user's own rights.
         user: Some(format!("{}:{}", user.as_raw(), group.as_raw())),
         labels: Some(engine.labels()),
@@ -211,10 +173,7 @@ fn container(engine: &Engine, spec: SandboxSpec) -> ContainerCreateBody {
             memory: Some(bytes),
             memory_swap: Some(bytes),
             // Lines are read as they come: the engine need not keep them too.
-            log_config: Some(HostConfigLogConfig {
-                typ: Some("none".to_owned()),
-                config: None,
-            }),
+            log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()
@@ -238,9 +197,7 @@ async fn read_output(
 }
 
 async fn wait(docker: Docker, id: String, exit: watch::Sender<Option<Exit>>) {
-    let options = WaitContainerOptionsBuilder::default()
-        .condition("not-running")
-        .build();
+    let options = WaitContainerOptionsBuilder::default().condition("not-running").build();
     let mut ends = Box::pin(docker.wait_container(&id, Some(options)));
     let code = match ends.next().await {
         Some(Ok(end)) => end.status_code,

@@ -50,10 +50,7 @@ pub(crate) async fn connect() -> Result<Docker, EngineError> {
     let docker = Docker::connect_with_defaults().map_err(no_answer)?;
     match tokio::time::timeout(ANSWER_LIMIT, docker.negotiate_version()).await {
         Ok(docker) => docker.map_err(no_answer),
-        Err(_) => Err(EngineError::NoAnswer(format!(
-            "nothing for {} s",
-            ANSWER_LIMIT.as_secs()
-        ))),
+        Err(_) => Err(EngineError::NoAnswer(format!("nothing for {} s", ANSWER_LIMIT.as_secs()))),
     }
 }
 
@@ -68,12 +65,7 @@ impl Engine {
         match made.await {
             Ok(gateway) => {
                 let layout = Layout::of_this_machine();
-                Ok(Self {
-                    docker,
-                    layout,
-                    server: server.to_owned(),
-                    gateway,
-                })
+                Ok(Self { docker, layout, server: server.to_owned(), gateway })
             }
             Err(error) => {
                 remove_left_behind(&docker, server).await;
@@ -124,13 +116,8 @@ async fn create_network(docker: &Docker, server: &str) -> Result<IpAddr, EngineE
     };
     docker.create_network(request).await?;
     let network = docker.inspect_network(&name(server), None).await?;
-    let ranges = network
-        .ipam
-        .and_then(|ipam| ipam.config)
-        .unwrap_or_default();
-    let gateways = ranges
-        .into_iter()
-        .filter_map(|range| range.gateway?.parse().ok());
+    let ranges = network.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+    let gateways = ranges.into_iter().filter_map(|range| range.gateway?.parse().ok());
     let mut four = gateways.filter(IpAddr::is_ipv4);
     four.next().ok_or(EngineError::NoGateway)
 }
@@ -144,21 +131,15 @@ async fn import_image(docker: &Docker, server: &str) -> Result<(), EngineError> 
         .changes(vec![format!("LABEL {SERVER_LABEL}={server}")])
         .build();
     let body = bollard::body_full(Bytes::from(root_file_system()));
-    docker
-        .create_image(Some(options), Some(body), None)
-        .try_collect::<Vec<_>>()
-        .await?;
+    docker.create_image(Some(options), Some(body), None).try_collect::<Vec<_>>().await?;
     Ok(())
 }
 
 fn root_file_system() -> Vec<u8> {
     let mut tar = Vec::new();
-    for (directory, mode) in [
-        ("tmp/", 0o1777),
-        ("var/", 0o755),
-        ("var/task/", 0o755),
-        ("etc/", 0o755),
-    ] {
+    for (directory, mode) in
+        [("tmp/", 0o1777), ("var/", 0o755), ("var/task/", 0o755), ("etc/", 0o755)]
+    {
         tar_entry(&mut tar, directory, mode, &[]);
     }
     let users = "root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534::/:/sbin/nologin\n";
@@ -166,12 +147,7 @@ fn root_file_system() -> Vec<u8> {
     if let Ok(certificates) = fs_err::read(CERTIFICATES) {
         tar_entry(&mut tar, "etc/ssl/", 0o755, &[]);
         tar_entry(&mut tar, "etc/ssl/certs/", 0o755, &[]);
-        tar_entry(
-            &mut tar,
-            CERTIFICATES.trim_start_matches('/'),
-            0o644,
-            &certificates,
-        );
+        tar_entry(&mut tar, CERTIFICATES.trim_start_matches('/'), 0o644, &certificates);
     }
     tar.resize(tar.len() + 1_024, 0);
     tar
@@ -203,62 +179,35 @@ fn tar_entry(tar: &mut Vec<u8>, path: &str, mode: u32, content: &[u8]) {
 /// what cannot be removed is left to the next start.
 pub(crate) async fn remove_left_behind(docker: &Docker, server: &str) {
     let filters = HashMap::from([("label", vec![format!("{SERVER_LABEL}={server}")])]);
-    let options = ListContainersOptionsBuilder::default()
-        .all(true)
-        .filters(&filters)
-        .build();
-    let containers = docker
-        .list_containers(Some(options))
-        .await
-        .unwrap_or_default();
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    let containers = docker.list_containers(Some(options)).await.unwrap_or_default();
     let ids = containers.into_iter().filter_map(|container| container.id);
     join_all(ids.map(|id| async move { remove_container(docker, &id).await })).await;
 
-    let options = ListNetworksOptionsBuilder::default()
-        .filters(&filters)
-        .build();
-    for network in docker
-        .list_networks(Some(options))
-        .await
-        .unwrap_or_default()
-    {
+    let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
+    for network in docker.list_networks(Some(options)).await.unwrap_or_default() {
         if let Some(id) = network.id {
             told("network", docker.remove_network(&id).await);
         }
     }
-    let options = ListImagesOptionsBuilder::default()
-        .all(true)
-        .filters(&filters)
-        .build();
+    let options = ListImagesOptionsBuilder::default().all(true).filters(&filters).build();
     for image in docker.list_images(Some(options)).await.unwrap_or_default() {
         let options = RemoveImageOptionsBuilder::default().force(true).build();
-        told(
-            "image",
-            docker.remove_image(&image.id, Some(options), None).await,
-        );
+        told("image", docker.remove_image(&image.id, Some(options), None).await);
     }
 }
 
 /// Kills and removes a container.
 pub(crate) async fn remove_container(docker: &Docker, id: &str) {
-    let options = RemoveContainerOptionsBuilder::default()
-        .force(true)
-        .v(true)
-        .build();
-    told(
-        "container",
-        docker.remove_container(id, Some(options)).await,
-    );
+    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+    told("container", docker.remove_container(id, Some(options)).await);
 }
 
 fn told<T>(what: &str, removed: Result<T, Error>) {
     match removed {
         Ok(_) => {}
         // Gone already, or being removed by someone else.
-        Err(Error::DockerResponseServerError {
-            status_code: 404 | 409,
-            ..
-        }) => {}
+        Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => {}
         Err(error) => tracing::warn!(%error, "a {what} of ours could not be removed"),
     }
 }
@@ -272,24 +221,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("root.tar");
         fs_err::write(&path, root_file_system()).unwrap();
-        let listed = std::process::Command::new("tar")
-            .arg("-tvf")
-            .arg(&path)
-            .output()
-            .unwrap();
-        assert!(
-            listed.status.success(),
-            "{}",
-            String::from_utf8_lossy(&listed.stderr)
-        );
+        let listed = std::process::Command::new("tar").arg("-tvf").arg(&path).output().unwrap();
+        assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
         let listed = String::from_utf8(listed.stdout).unwrap();
-        assert!(
-            listed.contains("drwxrwxrwt") && listed.contains(" tmp/"),
-            "{listed}"
-        );
-        assert!(
-            listed.contains(" var/task/") && listed.contains(" etc/passwd"),
-            "{listed}"
-        );
+        assert!(listed.contains("drwxrwxrwt") && listed.contains(" tmp/"), "{listed}");
+        assert!(listed.contains(" var/task/") && listed.contains(" etc/passwd"), "{listed}");
     }
 }

@@ -55,27 +55,14 @@ impl ProcessHost {
     }
 
     fn groups(&self) -> Vec<PathBuf> {
-        let mut groups: Vec<PathBuf> = self
-            .parents
-            .cpu
-            .iter()
-            .chain(&self.parents.memory)
-            .cloned()
-            .collect();
+        let mut groups: Vec<PathBuf> =
+            self.parents.cpu.iter().chain(&self.parents.memory).cloned().collect();
         groups.dedup();
         groups
     }
 
     pub(crate) async fn start(&self, spec: SandboxSpec) -> Result<ProcessSandbox, SandboxError> {
-        let SandboxSpec {
-            id,
-            code,
-            environment,
-            cpu_quota_us,
-            memory_mb,
-            mounts,
-            log,
-        } = spec;
+        let SandboxSpec { id, code, environment, cpu_quota_us, memory_mb, mounts, log } = spec;
         if let Some((host, target)) = mounts.iter().find(|(host, target)| host != target) {
             return Err(SandboxError::Entrypoint(format!(
                 "{} cannot appear at {} in the process sandbox; mount it at its own path or use Docker",
@@ -87,20 +74,14 @@ impl ProcessHost {
         check_executable(&bootstrap)?;
         let group =
             Group::create(&self.parents, &id, cpu_quota_us, memory_mb).map_err(|source| {
-                SandboxError::Io {
-                    context: "cannot make a control group",
-                    source,
-                }
+                SandboxError::Io { context: "cannot make a control group", source }
             })?;
         let spawned = self.spawn(&code, &bootstrap, &environment, &group, log);
         match spawned {
             Ok(process) => Ok(process),
             Err(source) => {
                 group.remove().await;
-                Err(SandboxError::Io {
-                    context: "cannot start the function's process",
-                    source,
-                })
+                Err(SandboxError::Io { context: "cannot start the function's process", source })
             }
         }
     }
@@ -146,13 +127,7 @@ impl ProcessHost {
             sender.send_replace(Some(exit));
         });
         let group = group.clone();
-        Ok(ProcessSandbox {
-            started,
-            process,
-            exit,
-            output,
-            group,
-        })
+        Ok(ProcessSandbox { started, process, exit, output, group })
     }
 
     pub(crate) async fn remove_all(&self) {
@@ -168,10 +143,7 @@ fn group_name(server: &str) -> String {
 pub(crate) async fn remove_left_behind(server: &str, groups: &[PathBuf]) {
     for group in groups {
         // The path comes from a file: nothing but a server's own group may be emptied.
-        if group
-            .file_name()
-            .is_some_and(|name| *name == *group_name(server))
-        {
+        if group.file_name().is_some_and(|name| *name == *group_name(server)) {
             cgroup::kill_and_remove(group).await;
         }
     }
@@ -196,17 +168,10 @@ fn marked_processes(mark: &str) -> Vec<Pid> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
         .filter_map(|entry| {
-            let process = entry
-                .file_name()
-                .to_str()?
-                .parse()
-                .ok()
-                .and_then(Pid::from_raw)?;
+            let process = entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw)?;
             // Empty for processes that ended and are not yet waited for.
             let environment = std::fs::read(entry.path().join("environ")).ok()?;
-            let marked = environment
-                .split(|byte| *byte == 0)
-                .any(|var| var == mark.as_bytes());
+            let marked = environment.split(|byte| *byte == 0).any(|var| var == mark.as_bytes());
             marked.then_some(process)
         })
         .collect()
@@ -252,20 +217,14 @@ impl Output {
             splitter: Mutex::new(LineSplitter::new(log)),
         });
         let reading = tokio::spawn(Arc::clone(&pipe).read());
-        Ok(Self {
-            pipe,
-            _reading: AbortOnDropHandle::new(reading),
-        })
+        Ok(Self { pipe, _reading: AbortOnDropHandle::new(reading) })
     }
 
     /// Reads what is in the pipe now. Asks the kernel, because tokio may not know yet that
     /// something came.
     fn drain(&self) {
         let receiver = &self.pipe.receiver;
-        if let Err(error) = self
-            .pipe
-            .take(|buffer| Ok(rustix::io::read(receiver, buffer)?))
-        {
+        if let Err(error) = self.pipe.take(|buffer| Ok(rustix::io::read(receiver, buffer)?)) {
             tracing::debug!(%error, "a function's output cannot be read");
         }
     }

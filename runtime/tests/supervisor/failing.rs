@@ -7,7 +7,8 @@ use crate::support::{Bundle, Function, Invoked};
 
 /// Calls `b` with `payload` and then once more, plainly; the second call must work.
 async fn call_twice(function: &mut Function, payload: Value) -> Invoked {
-    let calls = json!([{ "function": "b", "payload": payload }, { "function": "b", "payload": {} }]);
+    let calls =
+        json!([{ "function": "b", "payload": payload }, { "function": "b", "payload": {} }]);
     let invoked = function.invoke(json!({ "calls": calls })).await;
     assert_eq!(invoked.record.outcome, CallOutcome::Ok, "{:?}", invoked.posted);
     assert_eq!(invoked.call(1)["payload"]["function"], "b", "{}", invoked.body);
@@ -35,7 +36,10 @@ async fn a_crash_stays_the_callees() {
     let mut function = bundle.start().await;
     let invoked = call_twice(&mut function, json!({ "exit": 3 })).await;
     let record = &invoked.calls[0];
-    let message = format!("RequestId: {} Error: Runtime exited with error: exit status 3", record.callee_request);
+    let message = format!(
+        "RequestId: {} Error: Runtime exited with error: exit status 3",
+        record.callee_request
+    );
     assert_eq!(
         invoked.call(0)["payload"],
         json!({ "errorType": "Runtime.ExitError", "errorMessage": message })
@@ -52,7 +56,8 @@ async fn a_callee_that_takes_too_long_is_ended() {
     let mut function = bundle.start().await;
     let invoked = call_twice(&mut function, json!({ "sleep_ms": 60_000 })).await;
     let record = &invoked.calls[0];
-    let message = format!("RequestId: {} Error: Task timed out after 1.50 seconds", record.callee_request);
+    let message =
+        format!("RequestId: {} Error: Task timed out after 1.50 seconds", record.callee_request);
     assert_eq!(
         invoked.call(0)["payload"],
         json!({ "errorType": "Sandbox.Timedout", "errorMessage": message })
@@ -95,7 +100,9 @@ async fn a_payload_or_result_beyond_lambdas_limit_is_refused() {
 #[tokio::test]
 async fn an_unusable_payload_is_refused_before_anything_runs() {
     let mut function = Bundle::of(&["a", "b"]).start().await;
-    let invoked = function.invoke(json!({ "calls": [{ "function": "b", "payload": { "unknown": 1 } }] })).await;
+    let invoked = function
+        .invoke(json!({ "calls": [{ "function": "b", "payload": { "unknown": 1 } }] }))
+        .await;
     // JSON, but not what the probe takes: the callee's own error.
     assert_eq!(invoked.call(0)["function_error"], "Unhandled");
     assert_eq!(invoked.calls[0].outcome, CallOutcome::Error);

@@ -10,7 +10,9 @@ use crate::support::{ARN, Bundle, TRACE_ROOT};
 #[tokio::test]
 async fn a_call_to_a_task_of_the_bundle_is_served_inside() {
     let mut function = Bundle::of(&["a", "b"]).start().await;
-    let invoked = function.invoke(json!({ "calls": [{ "function": "b", "payload": { "pad_bytes": 5 } }] })).await;
+    let invoked = function
+        .invoke(json!({ "calls": [{ "function": "b", "payload": { "pad_bytes": 5 } }] }))
+        .await;
     let call = invoked.call(0);
     assert_eq!(call["status"], 200);
     assert_eq!(call["function_error"], Value::Null);
@@ -21,7 +23,10 @@ async fn a_call_to_a_task_of_the_bundle_is_served_inside() {
     assert!(function.fake.received().is_empty(), "nothing leaves");
 
     let [record] = invoked.calls.as_slice() else { panic!("{:?}", invoked.calls) };
-    assert_eq!((record.v, record.kind, record.site), (RECORD_VERSION, CallKind::Sync, CallSite::Inline));
+    assert_eq!(
+        (record.v, record.kind, record.site),
+        (RECORD_VERSION, CallKind::Sync, CallSite::Inline)
+    );
     assert_eq!((record.caller.as_str(), record.callee.as_str()), ("a", "b"));
     assert_eq!((record.function.as_str(), record.outcome), ("a", CallOutcome::Ok));
     assert_eq!(record.caller_request, invoked.request_id);
@@ -38,7 +43,8 @@ async fn records_of_nested_calls_form_a_tree() {
     let mut function = Bundle::of(&["a", "b", "c"]).start().await;
     let to_c = json!({ "calls": [{ "function": "c", "payload": {} }, { "function": "c", "payload": {} }] });
     let invoked = function.invoke(json!({ "calls": [{ "function": "b", "payload": to_c }] })).await;
-    let edges: Vec<_> = invoked.calls.iter().map(|call| (call.caller.as_str(), call.callee.as_str())).collect();
+    let edges: Vec<_> =
+        invoked.calls.iter().map(|call| (call.caller.as_str(), call.callee.as_str())).collect();
     // A record is written when its call has ended, so the outer one comes last.
     assert_eq!(edges, [("b", "c"), ("b", "c"), ("a", "b")]);
     let [first, second, outer] = invoked.calls.as_slice() else { unreachable!() };
@@ -69,7 +75,8 @@ async fn every_task_has_its_own_environment() {
     let invoked = function.invoke(event).await;
     for (task, answer) in [("a", &invoked.body), ("b", &invoked.call(0)["payload"])] {
         let directory = function.directory(task).display().to_string();
-        let temporary = function.folder.path().join(format!("fuseline-{task}")).display().to_string();
+        let temporary =
+            function.folder.path().join(format!("fuseline-{task}")).display().to_string();
         let expect = json!([
             task,
             format!("{task}.handler"),
@@ -150,7 +157,8 @@ while True:
         task.timeout_ms = 20_000;
     });
     let mut function = bundle.start().await;
-    let invoked = function.invoke(json!({ "calls": [{ "function": "b", "payload": { "x": 1 } }] })).await;
+    let invoked =
+        function.invoke(json!({ "calls": [{ "function": "b", "payload": { "x": 1 } }] })).await;
     let told = &invoked.call(0)["payload"];
     assert_eq!(told["event"], json!({ "x": 1 }));
     let header = |name: &str| told["headers"][name].as_str().unwrap_or_default().to_owned();

@@ -83,7 +83,12 @@ async fn a_route_pins_calls_that_name_no_version_themselves() {
         .collect();
     assert_eq!(
         paths,
-        ["c/invocations?Qualifier=%24LATEST", "c%3A7/invocations", "d/invocations", "b/invocations?Qualifier=live"]
+        [
+            "c/invocations?Qualifier=%24LATEST",
+            "c%3A7/invocations",
+            "d/invocations",
+            "b/invocations?Qualifier=live"
+        ]
     );
     for request in &received {
         check_signature(request, function.fake.address.to_string());
@@ -93,7 +98,8 @@ async fn a_route_pins_calls_that_name_no_version_themselves() {
 #[tokio::test]
 async fn a_refusal_reaches_the_caller_as_its_typed_error() {
     let mut function = Bundle::of(&["a"]).start().await;
-    let invoked = function.invoke(json!({ "calls": [{ "function": MISSING, "payload": {} }] })).await;
+    let invoked =
+        function.invoke(json!({ "calls": [{ "function": MISSING, "payload": {} }] })).await;
     assert_eq!(invoked.call(0)["code"], "ResourceNotFoundException");
     let [record] = invoked.calls.as_slice() else { panic!("{:?}", invoked.calls) };
     assert_eq!(record.outcome, CallOutcome::Refused);

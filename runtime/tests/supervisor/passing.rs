@@ -43,9 +43,14 @@ async fn a_crash_is_reported_and_the_next_event_is_served() {
     for code in [3, 0] {
         let invoked = function.invoke(json!({ "exit": code })).await;
         assert_eq!(invoked.posted.kind, "error");
-        assert_eq!(invoked.posted.headers["lambda-runtime-function-error-type"], "Runtime.ExitError");
-        let message =
-            format!("RequestId: {} Error: Runtime exited with error: exit status {code}", invoked.request_id);
+        assert_eq!(
+            invoked.posted.headers["lambda-runtime-function-error-type"],
+            "Runtime.ExitError"
+        );
+        let message = format!(
+            "RequestId: {} Error: Runtime exited with error: exit status {code}",
+            invoked.request_id
+        );
         assert_eq!(
             invoked.body,
             json!({ "errorType": "Runtime.ExitError", "errorMessage": message })

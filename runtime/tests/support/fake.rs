@@ -122,10 +122,14 @@ async fn serve(
     let Some(runtime_api) = path.strip_prefix("/2018-06-01/runtime/") else {
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let path = head.uri.path_and_query().unwrap().to_string();
-        return Ok(lambda(shared, Received { method: head.method, path, headers: head.headers, body }));
+        return Ok(lambda(
+            shared,
+            Received { method: head.method, path, headers: head.headers, body },
+        ));
     };
     if runtime_api == "invocation/next" {
-        let event = shared.events.lock().await.recv().await.expect("the platform outlives its functions");
+        let event =
+            shared.events.lock().await.recv().await.expect("the platform outlives its functions");
         let mut response = Response::new(Full::new(event.payload));
         *response.headers_mut() = event.headers;
         return Ok(response);
@@ -157,8 +161,11 @@ fn lambda(shared: &Shared, received: Received) -> Response<Full<Bytes>> {
     shared.received.lock().unwrap().push(received);
     if missing {
         let mut response = status(StatusCode::NOT_FOUND);
-        response.headers_mut().insert("x-amzn-errortype", "ResourceNotFoundException".parse().unwrap());
-        *response.body_mut() = Full::new(Bytes::from_static(b"{\"Message\":\"Function not found\"}"));
+        response
+            .headers_mut()
+            .insert("x-amzn-errortype", "ResourceNotFoundException".parse().unwrap());
+        *response.body_mut() =
+            Full::new(Bytes::from_static(b"{\"Message\":\"Function not found\"}"));
         return response;
     }
     let mut response = if kind.as_deref() == Some(b"Event") {

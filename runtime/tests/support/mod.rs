@@ -11,8 +11,9 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 use wire::manifest::{MANIFEST_VERSION, Manifest, TaskManifest};
 use wire::record::{CallRecord, InvocationRecord, Record};
@@ -74,8 +75,7 @@ impl Bundle {
         for task in self.tasks.values() {
             std::fs::create_dir_all(folder.path().join(&task.directory)).unwrap();
         }
-        let manifest =
-            Manifest { v: MANIFEST_VERSION, root: "a".to_owned(), tasks: self.tasks };
+        let manifest = Manifest { v: MANIFEST_VERSION, root: "a".to_owned(), tasks: self.tasks };
         let text = serde_json::to_string(&manifest).unwrap();
         std::fs::write(folder.path().join("fuseline.json"), text).unwrap();
         let fake = Fake::start(&serde_json::json!({ "remote": true })).await;
@@ -90,7 +90,14 @@ impl Bundle {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut log = BufReader::new(process.stdout.take().unwrap()).lines();
+        let (line, lines) = mpsc::unbounded_channel();
+        // Read at all times, or a full pipe would hold up the function.
+        tokio::spawn(async move {
+            while let Ok(Some(text)) = log.next_line().await {
+                let _ = line.send(text);
+            }
+        });
         Function { fake, process, lines, folder }
     }
 }
@@ -137,7 +144,7 @@ pub(crate) fn event_headers(request_id: &str) -> HeaderMap {
 pub(crate) struct Function {
     pub(crate) fake: Fake,
     pub(crate) process: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    lines: mpsc::UnboundedReceiver<String>,
     pub(crate) folder: TempDir,
 }
 
@@ -179,8 +186,14 @@ impl Function {
     }
 
     /// The next line of the function's log.
-    pub(crate) async fn line(&mut self) -> String {
-        within(self.lines.next_line()).await.unwrap().expect("the function's log ended")
+    async fn line(&mut self) -> String {
+        within(self.lines.recv()).await.expect("the function's log ended")
+    }
+
+    /// Waits until no process of the function is left that could write to its log.
+    pub(crate) async fn log_ended(&mut self) {
+        let rest = async { while self.lines.recv().await.is_some() {} };
+        within(rest).await;
     }
 
     /// Where the function's code is.

@@ -1,0 +1,72 @@
+//! vCPU is what was asked for.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use crate::support::{MACHINE, Platform, sandboxes, with};
+
+/// One CFS period, in microseconds: the first slice comes at once, so that a burn may take up to
+/// one period less than its share.
+const PERIOD_US: f64 = 100_000.0;
+/// A burn is disturbed by whatever else runs on the machine, and only ever made longer by it.
+const ATTEMPTS: usize = 3;
+/// Clock ticks of `/proc/stat` per second.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn burns_take_the_time_that_the_vcpu_says() {
+    let _machine = MACHINE.write().await;
+    for sandbox in sandboxes() {
+        with(sandbox, |_| {}, &async |platform: &Platform| {
+            if platform.notices.iter().any(|notice| notice.starts_with("vCPU limits")) {
+                writeln!(std::io::stderr(), "\nSKIPPED: VCPU CANNOT BE LIMITED HERE\n").unwrap();
+                return;
+            }
+            for (vcpu, burn_ms, threads) in
+                [(0.1, 300, 1), (0.25, 750, 1), (0.5, 1_500, 1), (1.0, 2_000, 1), (1.5, 4_500, 2)]
+            {
+                check(platform, vcpu, burn_ms, threads).await;
+            }
+        })
+        .await;
+    }
+}
+
+async fn check(platform: &Platform, vcpu: f64, burn_ms: u64, threads: u32) {
+    let name = format!("burn-{}", vcpu.to_string().replace('.', "-"));
+    let variables = json!({ "FUSELINE_VCPU": vcpu.to_string() });
+    platform.create_probe(&name, json!({ "Environment": { "Variables": variables } })).await;
+    platform.invoke(&name, json!({})).await.ok();
+    let expect_us = burn_ms as f64 * 1_000.0 / vcpu;
+    let mut undisturbed = false;
+    let mut said = String::new();
+    for _ in 0..ATTEMPTS {
+        let event = json!({ "burn_ms": burn_ms, "threads": threads });
+        let before = busy_ticks();
+        let burn_us = platform.invoke(&name, event).await.ok()["burn_us"].as_f64().unwrap();
+        let busy = (busy_ticks() - before) / TICKS_PER_SECOND * 1e6 / burn_us;
+        said = format!(
+            "{}: {vcpu} vCPU took {burn_us} µs for {burn_ms} ms, expected {expect_us}",
+            platform.kind
+        );
+        writeln!(std::io::stderr(), "{said}").unwrap();
+        assert!(burn_us >= (expect_us - PERIOD_US) * 0.95, "{said}");
+        if burn_us <= expect_us * 1.05 {
+            return;
+        }
+        let processors = std::thread::available_parallelism().unwrap().get() as f64;
+        undisturbed |= busy < processors - 0.2;
+    }
+    assert!(!undisturbed, "{said}");
+    writeln!(std::io::stderr(), "\nNOT MEASURED, EVERY PROCESSOR IS BUSY: {vcpu} VCPU\n").unwrap();
+}
+
+/// Time that all processors together were not idle.
+fn busy_ticks() -> f64 {
+    let stat = fs_err::read_to_string("/proc/stat").unwrap();
+    let first = stat.lines().next().unwrap();
+    let ticks: Vec<f64> = first.split_whitespace().skip(1).map(|n| n.parse().unwrap()).collect();
+    // The fourth and fifth are idle and waiting for disks; the last two are parts of the first two.
+    ticks[..8].iter().sum::<f64>() - ticks[3] - ticks[4]
+}
