@@ -111,7 +111,15 @@ impl Instance {
                 .collect(),
             log: Arc::clone(&log),
         };
-        let sandbox = match host.start(spec).await {
+        let missing = spec.mounts.iter().find(|(host, _)| !host.is_dir());
+        let started = match missing {
+            Some((host, _)) => Err(SandboxError::Entrypoint(format!(
+                "{} cannot be mounted: there is no such directory",
+                host.display()
+            ))),
+            None => host.start(spec).await,
+        };
+        let sandbox = match started {
             Ok(sandbox) => sandbox,
             Err(SandboxError::Entrypoint(reason)) => {
                 let failure = Failure::Entrypoint(reason);

@@ -19,7 +19,9 @@
 //!   machine are 10 to 60 times faster than on AWS;
 //! * retries of asynchronous invocations wait half a second and one second, not minutes;
 //! * memory figures come from the sandbox's control group and so include the page cache;
-//! * functions and logs are in memory and end with the server.
+//! * functions and logs are in memory and end with the server;
+//! * in the process sandbox a function has one more environment variable, `FUSELINE_SERVER`, by
+//!   which its processes are found when their server was killed.
 
 mod api;
 mod backend;

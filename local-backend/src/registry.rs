@@ -28,6 +28,8 @@ struct Function {
     published: BTreeMap<u64, Arc<Version>>,
     /// Numbers are never given twice, not even after a version was deleted.
     last_number: u64,
+    /// `$LATEST` as it was when the last version was published.
+    last_published: Option<Arc<Version>>,
     aliases: BTreeMap<String, Alias>,
 }
 
@@ -124,6 +126,7 @@ impl Registry {
             latest: Arc::clone(&latest),
             published: BTreeMap::new(),
             last_number: 0,
+            last_published: None,
             aliases: BTreeMap::new(),
         };
         functions.insert(name.to_owned(), function);
@@ -159,13 +162,11 @@ impl Registry {
         let function = find_mut(&mut functions, name)?;
         let latest = Arc::clone(&function.latest);
         expected.check(&latest)?;
-        if let Some((_, last)) = function.published.last_key_value() {
-            // The description is the version's own and no change of the function.
-            let mut configuration = last.configuration.clone();
-            configuration.description.clone_from(&latest.configuration.description);
-            if configuration == latest.configuration && last.code.sha256 == latest.code.sha256 {
-                return Ok(Arc::clone(last));
-            }
+        let unchanged = function.last_published.as_ref().is_some_and(|then| {
+            then.configuration == latest.configuration && then.code.sha256 == latest.code.sha256
+        });
+        if unchanged && let Some(last) = function.published.get(&function.last_number) {
+            return Ok(Arc::clone(last));
         }
         let number = function.last_number + 1;
         let mut configuration = latest.configuration.clone();
@@ -175,6 +176,7 @@ impl Registry {
         let code = Arc::clone(&latest.code);
         let version = self.version(name, &number.to_string(), configuration, code);
         function.last_number = number;
+        function.last_published = Some(latest);
         function.published.insert(number, Arc::clone(&version));
         Ok(version)
     }
@@ -408,7 +410,8 @@ mod tests {
         let publish = || registry.publish("f", &any, None).unwrap().version.clone();
         assert_eq!((publish(), publish()), ("1".into(), "1".into()));
         registry.update("f", &any, settings(json!({ "MemorySize": 256 })), None).unwrap();
-        assert_eq!((publish(), publish()), ("2".into(), "2".into()));
+        let described = registry.publish("f", &any, Some("words".into())).unwrap();
+        assert_eq!((publish(), described.version.as_str()), ("2".into(), "2"));
         registry.update("f", &any, Settings::default(), Some(code("b"))).unwrap();
         assert_eq!(publish(), "3");
         // An update that changes nothing gives nothing to publish.

@@ -1,7 +1,7 @@
 //! A server from its start to its end.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,25 +73,11 @@ impl Server {
         docker: Result<Docker, String>,
         directory: &ServerDirectory,
     ) -> Result<(SocketAddr, SandboxReport, Arc<Backend>, Serving), StartError> {
-        let (host, report) = make_host(options, docker, directory).await?;
-        let started = async {
-            let address = listener.local_addr().map_err(|source| StartError::Listen {
-                address: SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)),
-                source,
-            })?;
-            let inner = match host.address() {
-                IpAddr::V4(Ipv4Addr::LOCALHOST) => None,
-                gateway => Some(listen(SocketAddr::from((gateway, 0))).await?),
-            };
-            Ok((address, inner))
-        };
-        let (address, inner) = match started.await {
-            Ok(started) => started,
-            Err(error) => {
-                host.remove_all().await;
-                return Err(error);
-            }
-        };
+        let address = listener.local_addr().map_err(|source| StartError::Listen {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)),
+            source,
+        })?;
+        let (host, report, inner) = make_host(options, docker, directory).await?;
         // Functions in containers cannot reach loopback: they get a listener of their own.
         let seen_by_functions = inner.as_ref().and_then(|inner| inner.local_addr().ok());
         let backend = Arc::new(Backend::new(
@@ -208,26 +194,38 @@ async fn take_over(state: &Path, docker: Option<&Docker>) -> io::Result<ServerDi
     Ok(own)
 }
 
+/// Docker with a listener that containers can reach, or why not.
+async fn make_engine(docker: Docker, server: &str) -> Result<(Engine, TcpListener), String> {
+    let engine = Engine::start(docker, server).await.map_err(|error| error.to_string())?;
+    let gateway = engine.gateway();
+    match TcpListener::bind((gateway, 0)).await {
+        Ok(listener) => Ok((engine, listener)),
+        Err(error) => {
+            engine.remove_all().await;
+            Err(format!("{gateway}, the gateway of its network, cannot be listened on ({error})"))
+        }
+    }
+}
+
 async fn make_host(
     options: &Options,
     docker: Result<Docker, String>,
     directory: &ServerDirectory,
-) -> Result<(Host, SandboxReport), StartError> {
+) -> Result<(Host, SandboxReport, Option<TcpListener>), StartError> {
     let state_error =
         |source| StartError::State { directory: options.state_directory.clone(), source };
     let engine = match docker {
         Ok(docker) => {
             directory.note_sandbox(SandboxKind::Docker).map_err(state_error)?;
-            let engine = Engine::start(docker, directory.id()).await;
-            engine.map_err(|error| error.to_string())
+            make_engine(docker, directory.id()).await
         }
         Err(reason) => Err(reason),
     };
     let mut notices = Vec::new();
     match engine {
-        Ok(engine) => {
+        Ok((engine, listener)) => {
             let report = SandboxReport { kind: SandboxKind::Docker, notices };
-            return Ok((Host::Docker(engine), report));
+            return Ok((Host::Docker(engine), report, Some(listener)));
         }
         Err(reason) if options.sandbox == SandboxChoice::Docker => {
             return Err(StartError::Docker(reason));
@@ -242,5 +240,6 @@ async fn make_host(
     directory.note_sandbox(SandboxKind::Process).map_err(state_error)?;
     let host = ProcessHost::new(directory).map_err(state_error)?;
     notices.extend(host.notices().iter().cloned());
-    Ok((Host::Process(host), SandboxReport { kind: SandboxKind::Process, notices }))
+    let report = SandboxReport { kind: SandboxKind::Process, notices };
+    Ok((Host::Process(host), report, None))
 }

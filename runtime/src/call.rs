@@ -91,7 +91,7 @@ pub(crate) async fn serve(
         let started_ms = clock::now_ms();
         let (ended, wait) = oneshot::channel();
         let job = job(callee, &call, &request_id, latest_ms, ended);
-        let process = instance.dispatch(callee, job, Growth::Limited).ok()?;
+        let process = instance.dispatch(callee, Box::new(job), Growth::Limited).ok()?;
         let running = Running { callee, process, request_id: &request_id, started_ms, latest_ms };
         let end = match running.ended(wait).await {
             None => running.time_out(),

@@ -99,7 +99,7 @@ impl Instance {
     pub(crate) fn dispatch(
         self: &Arc<Self>,
         task: &Arc<Task>,
-        job: Job,
+        job: Box<Job>,
         growth: Growth,
     ) -> Result<ProcessId, NotDispatched> {
         let job = match task.pool.assign(job) {

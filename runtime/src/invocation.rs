@@ -64,15 +64,15 @@ async fn run(
     let root = instance.root();
     for _ in 0..MAX_PROCESSES_TRIED {
         let (ended, wait) = oneshot::channel();
-        let process =
-            match instance.dispatch(root, job(event, root.timeout_ms, ended), Growth::Always) {
-                Ok(process) => process,
-                // A process that was just started is free, so only starting one can fail.
-                Err(NotDispatched::Full) => continue,
-                Err(NotDispatched::Spawn(source)) => {
-                    return Err(SupervisorError::Spawn { task: root.name.clone(), source });
-                }
-            };
+        let job = Box::new(job(event, root.timeout_ms, ended));
+        let process = match instance.dispatch(root, job, Growth::Always) {
+            Ok(process) => process,
+            // A process that was just started is free, so only starting one can fail.
+            Err(NotDispatched::Full) => continue,
+            Err(NotDispatched::Spawn(source)) => {
+                return Err(SupervisorError::Spawn { task: root.name.clone(), source });
+            }
+        };
         match wait.await {
             Ok(Ended::NotTaken) | Err(_) => {}
             Ok(Ended::Answered(posted)) => {

@@ -132,7 +132,7 @@ struct Process {
 
 enum Work {
     None,
-    Assigned(Job),
+    Assigned(Box<Job>),
     Running(oneshot::Sender<Ended>),
     /// Its answer is being read.
     Answering,
@@ -174,7 +174,7 @@ impl Pool {
 
     /// Gives an invocation to a free process: one that waits, or one that will soon. Gives it back
     /// if there is none.
-    pub(crate) fn assign(&self, job: Job) -> Result<ProcessId, Job> {
+    pub(crate) fn assign(&self, job: Box<Job>) -> Result<ProcessId, Box<Job>> {
         let mut state = self.lock();
         let free = state
             .processes
@@ -275,6 +275,7 @@ impl Pool {
             });
         }
         match process.work {
+            // Whoever waited for it may have given up.
             Work::Assigned(job) if process.initialised => drop(job.ended.send(Ended::NotTaken)),
             Work::Assigned(job) => drop(job.ended.send(Ended::Exited(how.to_owned()))),
             Work::Running(ended) => drop(ended.send(Ended::Exited(how.to_owned()))),

@@ -1,7 +1,7 @@
 //! The real Runtime API, which the platform offers to the supervisor.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, TRAILER};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, TRAILER};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -132,7 +132,7 @@ async fn receipt(response: Response<Incoming>) -> Result<Answer, UpstreamError> 
     let body = body.collect().await?.to_bytes();
     let mut headers = HeaderMap::new();
     for (name, value) in &head.headers {
-        if name == CONTENT_TYPE || name == DATE {
+        if name == CONTENT_TYPE {
             headers.insert(name, value.clone());
         }
     }

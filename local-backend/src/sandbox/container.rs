@@ -1,12 +1,13 @@
 //! The Docker sandbox: one container per instance.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, StatsOptionsBuilder,
     WaitContainerOptionsBuilder,
@@ -17,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::function::CPU_PERIOD_US;
 use crate::logs::{InstanceLog, LineSplitter};
-use crate::sandbox::cgroup::{self, Group};
+use crate::sandbox::cgroup::{self, Group, Layout};
 use crate::sandbox::engine::{self, Engine};
 use crate::sandbox::{Exit, MemoryUse, SandboxError, SandboxSpec};
 
@@ -28,6 +29,11 @@ pub(crate) const TASK_ROOT: &str = "/var/task";
 const OUTPUT_QUIET: Duration = Duration::from_millis(1);
 /// Rounds of waiting for quiet output at most, for a function that never stops printing.
 const OUTPUT_ROUNDS: usize = 20;
+
+/// Name of the program in a bundle.
+const PROGRAM: &str = "bootstrap";
+/// Between two looks at whether a container's program runs.
+const START_PAUSE: Duration = Duration::from_millis(1);
 
 /// A running container.
 #[derive(Debug)]
@@ -70,14 +76,7 @@ impl Container {
         let attached = docker.attach_container(id, Some(options)).await?;
         let (sender, output) = watch::channel(0);
         let reading = tokio::spawn(read_output(attached.output, log, sender));
-        docker.start_container(id, None).await.map_err(|error| match error {
-            // The engine's words for a program that is missing or cannot be run.
-            Error::DockerResponseServerError { status_code: 400, message } => {
-                SandboxError::Entrypoint(format!("the bundle's bootstrap cannot be run: {message}"))
-            }
-            other => other.into(),
-        })?;
-        let started = Instant::now();
+        let started = start(engine, id).await?;
         let (sender, exit) = watch::channel(None);
         let waiting = tokio::spawn(wait(docker.clone(), id.to_owned(), sender));
         Ok(Self {
@@ -101,12 +100,12 @@ impl Container {
     }
 
     pub(crate) async fn memory(&self) -> MemoryUse {
-        let read = match &self.group {
-            Some(group) if group.readable() => Some(group.memory()),
-            Some(_) => None,
-            None => self.statistics().await,
-        };
         let ended = self.exit.borrow().is_some();
+        let mut read = self.group.as_ref().filter(|group| group.readable()).map(Group::memory);
+        if !ended && read.is_none_or(|read| read.peak_bytes.is_none()) {
+            let peak_bytes = self.peak_by_engine().await;
+            read = Some(MemoryUse { peak_bytes, ..read.unwrap_or_default() });
+        }
         let killed = ended && self.killed_for_memory().await;
         let mut last = self.last.lock().expect("no reader of the figures panics");
         if let Some(read) = read {
@@ -119,13 +118,12 @@ impl Container {
         *last
     }
 
-    /// The engine's own figures, where its groups are not this machine's.
-    async fn statistics(&self) -> Option<MemoryUse> {
+    /// The engine's own figure, where its groups are not this machine's or keep no peak.
+    async fn peak_by_engine(&self) -> Option<u64> {
         let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
         let mut stream = Box::pin(self.docker.stats(&self.id, Some(options)));
         let memory = stream.next().await?.ok()?.memory_stats?;
-        // Only version 1 keeps a peak.
-        Some(MemoryUse { peak_bytes: memory.max_usage.or(memory.usage), oom_kills: 0 })
+        memory.max_usage.or(memory.usage)
     }
 
     async fn killed_for_memory(&self) -> bool {
@@ -149,15 +147,58 @@ impl Container {
     }
 }
 
+/// Starts a container and tells when its program began to run. The engine says so only tens of
+/// milliseconds later, which is more than the whole init of a small function.
+async fn start(engine: &Engine, id: &str) -> Result<Instant, SandboxError> {
+    let starting = engine.docker.start_container(id, None);
+    let running = seen_running(&engine.layout, id);
+    tokio::pin!(starting, running);
+    let mut seen = None;
+    let result = loop {
+        tokio::select! {
+            biased;
+            result = &mut starting => break result,
+            at = &mut running, if seen.is_none() => seen = Some(at),
+        }
+    };
+    result.map_err(|error| match error {
+        // The engine's words for a program that is missing or cannot be run.
+        Error::DockerResponseServerError { status_code: 400, message } => {
+            SandboxError::Entrypoint(format!("the bundle's bootstrap cannot be run: {message}"))
+        }
+        other => other.into(),
+    })?;
+    Ok(seen.unwrap_or_else(Instant::now))
+}
+
+/// When the first process of a container has become the function's program: until then it is the
+/// engine's own, by another name.
+async fn seen_running(layout: &Layout, id: &str) -> Instant {
+    let running = || {
+        let group = cgroup::of_container(layout, id)?;
+        let processes = std::fs::read_to_string(group.process_files().first()?).ok()?;
+        let first = processes.lines().next()?;
+        let name = std::fs::read_to_string(format!("/proc/{first}/comm")).ok()?;
+        (name.trim_end() == PROGRAM).then(Instant::now)
+    };
+    loop {
+        if let Some(at) = running() {
+            return at;
+        }
+        tokio::time::sleep(START_PAUSE).await;
+    }
+}
+
 fn container(engine: &Engine, spec: SandboxSpec) -> ContainerCreateBody {
     let SandboxSpec { id: _, code, environment, cpu_quota_us, memory_mb, mounts, log: _ } = spec;
     let bytes = i64::from(memory_mb) << 20;
-    let mut binds = vec![format!("{}:{TASK_ROOT}:ro", code.display())];
-    binds.extend(mounts.iter().map(|(host, at)| format!("{}:{}", host.display(), at.display())));
+    let code = bind(&code, Path::new(TASK_ROOT), true);
+    let shared = mounts.iter().map(|(host, target)| bind(host, target, false));
+    let mounts = std::iter::once(code).chain(shared).collect();
     let (user, group) = (rustix::process::getuid(), rustix::process::getgid());
     ContainerCreateBody {
         image: Some(engine.image()),
-        entrypoint: Some(vec![format!("{TASK_ROOT}/bootstrap")]),
+        entrypoint: Some(vec![format!("{TASK_ROOT}/{PROGRAM}")]),
         working_dir: Some(TASK_ROOT.to_owned()),
         env: Some(environment.into_iter().map(|(key, value)| format!("{key}={value}")).collect()),
         // As ourselves, so that shared directories are written with the user's own rights.
@@ -166,7 +207,7 @@ fn container(engine: &Engine, spec: SandboxSpec) -> ContainerCreateBody {
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         host_config: Some(HostConfig {
-            binds: Some(binds),
+            mounts: Some(mounts),
             network_mode: Some(engine.network()),
             cpu_period: Some(CPU_PERIOD_US.cast_signed()),
             cpu_quota: Some(cpu_quota_us.cast_signed()),
@@ -177,6 +218,16 @@ fn container(engine: &Engine, spec: SandboxSpec) -> ContainerCreateBody {
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()
+    }
+}
+
+fn bind(host: &Path, target: &Path, read_only: bool) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(host.display().to_string()),
+        target: Some(target.display().to_string()),
+        read_only: Some(read_only),
+        ..Mount::default()
     }
 }
 

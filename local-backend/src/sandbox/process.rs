@@ -177,6 +177,15 @@ fn marked_processes(mark: &str) -> Vec<Pid> {
         .collect()
 }
 
+/// Peak of one process, in bytes: what there is to know without a control group.
+fn resident_peak(process: Pid) -> Option<u64> {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", process.as_raw_nonzero())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kilobytes << 10)
+}
+
 fn check_executable(bootstrap: &Path) -> Result<(), SandboxError> {
     use std::os::unix::fs::PermissionsExt;
     let executable = fs::metadata(bootstrap)
@@ -283,7 +292,11 @@ impl ProcessSandbox {
     }
 
     pub(crate) fn memory(&self) -> MemoryUse {
-        self.group.memory()
+        let mut memory = self.group.memory();
+        if memory.peak_bytes.is_none() {
+            memory.peak_bytes = self.process.and_then(resident_peak);
+        }
+        memory
     }
 
     pub(crate) fn drain(&self) {
@@ -304,5 +317,16 @@ impl ProcessSandbox {
             tracing::debug!("a process's end was not seen");
         }
         self.drain();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_a_peak() {
+        let peak = resident_peak(rustix::process::getpid()).unwrap();
+        assert!((1 << 20..1 << 36).contains(&peak), "{peak}");
     }
 }

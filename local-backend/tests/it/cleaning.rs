@@ -1,6 +1,7 @@
 //! Everything that was started is removed: by a shutdown, and after a kill by the next server.
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use local_backend::{SandboxKind, Server};
@@ -38,6 +39,12 @@ async fn a_shutdown_leaves_nothing_even_in_the_middle_of_an_invocation() {
     }
 }
 
+/// Cargo builds the examples with the tests, next to them.
+fn example() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    tests.parent().unwrap().parent().unwrap().join("examples/server")
+}
+
 /// The example server, killed if the test ends before it does.
 struct Example(Child);
 
@@ -51,13 +58,10 @@ impl Drop for Example {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_server_left_is_removed_by_the_next() {
     let _machine = MACHINE.read().await;
-    // Cargo builds the examples with the tests, next to them.
-    let tests = std::env::current_exe().unwrap();
-    let example = tests.parent().unwrap().parent().unwrap().join("examples/server");
     for sandbox in sandboxes() {
         let state = tempfile::tempdir().unwrap();
         let path = state.path().to_owned();
-        let child = Command::new(&example)
+        let child = Command::new(example())
             .arg(&path)
             .arg(sandbox.to_string())
             .stdin(Stdio::piped())
@@ -85,4 +89,25 @@ async fn what_a_killed_server_left_is_removed_by_the_next() {
         next.shutdown().await;
         assert_eq!(fs_err::read_dir(path.join("servers")).unwrap().count(), 0);
     }
+}
+
+#[test]
+fn without_an_engine_docker_is_refused_and_auto_says_so() {
+    let state = tempfile::tempdir().unwrap();
+    let run = |sandbox: &str| {
+        let output = Command::new(example())
+            .arg(state.path())
+            .arg(sandbox)
+            .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert!(!run("docker").0);
+    let (ended_well, said) = run("auto");
+    assert!(ended_well);
+    let notice = "functions run as processes, because Docker cannot be used: no engine answers";
+    assert!(said.contains(notice), "{said}");
+    assert_eq!(fs_err::read_dir(state.path().join("servers")).unwrap().count(), 0);
 }

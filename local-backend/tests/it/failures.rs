@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use wire::report::ReportStatus;
 
 use crate::probe::zip_of;
-use crate::support::{MACHINE, Platform, in_each_sandbox, with};
+use crate::support::{MACHINE, Platform, in_each_sandbox, tell, with};
 
 /// Invokes `f`, which must fail, and returns error type and message.
 async fn failing(platform: &Platform, event: Value) -> (String, String) {
@@ -68,9 +68,7 @@ async fn a_timeout_costs_the_instance() {
 async fn more_memory_than_the_limit_is_out_of_memory() {
     in_each_sandbox(async |platform| {
         if platform.notices.iter().any(|notice| notice.starts_with("memory limits")) {
-            let mut errors = std::io::stderr();
-            std::io::Write::write_all(&mut errors, b"\nSKIPPED: MEMORY CANNOT BE LIMITED HERE\n")
-                .unwrap();
+            tell("\nSKIPPED: MEMORY CANNOT BE LIMITED HERE\n");
             return;
         }
         platform.create_probe("f", json!({ "MemorySize": 128 })).await;
@@ -129,6 +127,18 @@ async fn a_result_that_is_too_large_is_an_error_of_the_function() {
         platform.invoke("f", json!({ "pad_bytes": 6_000_000 })).await.ok();
         let (kind, _) = failing(platform, json!({ "pad_bytes": 6_300_000 })).await;
         assert_eq!(kind, "Function.ResponseSizeTooLarge");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_is_not_there_cannot_be_shared() {
+    in_each_sandbox(async |platform| {
+        let nowhere =
+            json!([{ "Arn": "file:///nowhere/at/all", "LocalMountPath": "/nowhere/at/all" }]);
+        platform.create_probe("f", json!({ "FileSystemConfigs": nowhere })).await;
+        let (_, message) = failing(platform, json!({})).await;
+        assert!(message.contains("/nowhere/at/all cannot be mounted"), "{message}");
     })
     .await;
 }

@@ -1,10 +1,8 @@
 //! vCPU is what was asked for.
 
-use std::io::Write;
-
 use serde_json::json;
 
-use crate::support::{MACHINE, Platform, sandboxes, with};
+use crate::support::{MACHINE, Platform, sandboxes, tell, with};
 
 /// One CFS period, in microseconds: the first slice comes at once, so that a burn may take up to
 /// one period less than its share.
@@ -20,7 +18,7 @@ async fn burns_take_the_time_that_the_vcpu_says() {
     for sandbox in sandboxes() {
         with(sandbox, |_| {}, &async |platform: &Platform| {
             if platform.notices.iter().any(|notice| notice.starts_with("vCPU limits")) {
-                writeln!(std::io::stderr(), "\nSKIPPED: VCPU CANNOT BE LIMITED HERE\n").unwrap();
+                tell("\nSKIPPED: VCPU CANNOT BE LIMITED HERE\n");
                 return;
             }
             for (vcpu, burn_ms, threads) in
@@ -50,7 +48,7 @@ async fn check(platform: &Platform, vcpu: f64, burn_ms: u64, threads: u32) {
             "{}: {vcpu} vCPU took {burn_us} µs for {burn_ms} ms, expected {expect_us}",
             platform.kind
         );
-        writeln!(std::io::stderr(), "{said}").unwrap();
+        tell(&said);
         assert!(burn_us >= (expect_us - PERIOD_US) * 0.95, "{said}");
         if burn_us <= expect_us * 1.05 {
             return;
@@ -59,7 +57,7 @@ async fn check(platform: &Platform, vcpu: f64, burn_ms: u64, threads: u32) {
         undisturbed |= busy < processors - 0.2;
     }
     assert!(!undisturbed, "{said}");
-    writeln!(std::io::stderr(), "\nNOT MEASURED, EVERY PROCESSOR IS BUSY: {vcpu} VCPU\n").unwrap();
+    tell(&format!("\nNOT MEASURED, EVERY PROCESSOR IS BUSY: {vcpu} VCPU\n"));
 }
 
 /// Time that all processors together were not idle.

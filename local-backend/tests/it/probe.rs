@@ -24,12 +24,12 @@ fn build() -> PathBuf {
         .unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let messages = String::from_utf8(built.stdout).unwrap();
-    let executables = messages.lines().filter_map(|line| {
+    let mut executables = messages.lines().filter_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
         let executable = message["executable"].as_str()?;
         (message["target"]["name"] == "probe").then(|| PathBuf::from(executable))
     });
-    executables.last().expect("cargo names the probe it built")
+    executables.next_back().expect("cargo names the probe it built")
 }
 
 /// A zip of files with their modes.

@@ -38,12 +38,16 @@ pub(crate) fn docker_answers() -> bool {
             Command::new("docker").args(["version", "--format", "{{.Server.Version}}"]).output();
         let answers = version.is_ok_and(|output| output.status.success());
         if !answers {
-            let mut errors = std::io::stderr();
-            writeln!(errors, "\nSKIPPED: NO DOCKER ENGINE ANSWERS, ITS SANDBOX IS NOT TESTED\n")
-                .unwrap();
+            tell("\nSKIPPED: NO DOCKER ENGINE ANSWERS, ITS SANDBOX IS NOT TESTED\n");
         }
         answers
     })
+}
+
+/// Says something that must not get lost in a test's captured output.
+pub(crate) fn tell(text: &str) {
+    let mut errors = std::io::stderr();
+    writeln!(errors, "{text}").unwrap();
 }
 
 /// The sandboxes this machine has.

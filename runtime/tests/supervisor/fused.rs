@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use wire::record::{CallKind, CallOutcome, CallSite, RECORD_VERSION};
 
-use crate::support::{ARN, Bundle, TRACE_ROOT};
+use crate::support::{ARN, Bundle, TRACE_ROOT, python};
 
 #[tokio::test]
 async fn a_call_to_a_task_of_the_bundle_is_served_inside() {
@@ -147,11 +147,7 @@ while True:
     answer = base + headers["lambda-runtime-aws-request-id"] + "/response"
     urllib.request.urlopen(urllib.request.Request(answer, data=body, method="POST"))
 "#;
-    if std::process::Command::new("/usr/bin/python3").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: what a callee is told needs /usr/bin/python3, which is not here");
-        return;
-    }
-    let command = ["/usr/bin/python3", "-c", script].map(str::to_owned).to_vec();
+    let Some(command) = python("what a callee is told", script) else { return };
     let bundle = Bundle::of(&["a", "b"]).with("b", |task| {
         task.command = command;
         task.timeout_ms = 20_000;

@@ -149,7 +149,7 @@ fn check_signature(request: &Received, host: String) {
 fn time(text: &str) -> SystemTime {
     let part = |from: usize, to: usize| text[from..to].parse::<u64>().unwrap();
     let (year, month, day) = (part(0, 4), part(4, 6), part(6, 8));
-    let leap = |year: u64| u64::from(year % 4 == 0);
+    let leap = |year: u64| u64::from(year.is_multiple_of(4));
     let of_years: u64 = (1970..year).map(|year| 365 + leap(year)).sum();
     let lengths = [31, 28 + leap(year), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let of_months: u64 = lengths.iter().take(month as usize - 1).sum();

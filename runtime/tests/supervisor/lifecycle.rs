@@ -4,7 +4,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::{Value, json};
 use wire::record::CallOutcome;
 
-use crate::support::{Bundle, Function, within};
+use crate::support::{Bundle, Function, python, within};
 
 #[tokio::test]
 async fn a_root_that_exits_while_starting_is_reported() {
@@ -33,11 +33,7 @@ url = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/in
 kind = {"Lambda-Runtime-Function-Error-Type": "Runtime.ImportModuleError"}
 urllib.request.urlopen(urllib.request.Request(url, data=b'{"errorMessage":"no module"}', headers=kind, method="POST"))
 "#;
-    if std::process::Command::new("/usr/bin/python3").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: a reported start failure needs /usr/bin/python3, which is not here");
-        return;
-    }
-    let command = ["/usr/bin/python3", "-c", script].map(str::to_owned).to_vec();
+    let Some(command) = python("a reported start failure", script) else { return };
     let mut function = Bundle::of(&["a"]).with("a", |task| task.command = command).start().await;
     let posted = within(function.fake.init_error()).await;
     assert_eq!(posted.headers["lambda-runtime-function-error-type"], "Runtime.ImportModuleError");

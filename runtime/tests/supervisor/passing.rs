@@ -5,7 +5,7 @@ use serde_json::json;
 use uuid::Uuid;
 use wire::record::CallOutcome;
 
-use crate::support::{Bundle, event_headers, within};
+use crate::support::{Bundle, event_headers, python, within};
 
 #[tokio::test]
 async fn an_event_and_its_answer_pass_through() {
@@ -87,11 +87,7 @@ while True:
     api.send(b"5\r\nfirst\r\n6\r\nsecond\r\n0\r\nLambda-Runtime-Function-Error-Type: Late\r\nLambda-Runtime-Function-Error-Body: e30=\r\n\r\n")
     assert api.getresponse().read() is not None
 "#;
-    if std::process::Command::new("/usr/bin/python3").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: streamed answers need /usr/bin/python3, which is not here");
-        return;
-    }
-    let command = ["/usr/bin/python3", "-c", script].map(str::to_owned).to_vec();
+    let Some(command) = python("streamed answers", script) else { return };
     let function = Bundle::of(&["a"]).with("a", |task| task.command = command).start().await;
     let id = Uuid::new_v4().to_string();
     let posted = within(function.fake.invoke(event_headers(&id), Bytes::from_static(b"{}"))).await;

@@ -202,6 +202,17 @@ impl Function {
     }
 }
 
+/// The command of a language runtime written in Python, or `None`, said loudly, where there is none.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+pub(crate) fn python(test: &str, script: &str) -> Option<Vec<String>> {
+    const PYTHON: &str = "/usr/bin/python3";
+    if std::fs::exists(PYTHON).unwrap_or(false) {
+        return Some([PYTHON, "-c", script].map(str::to_owned).to_vec());
+    }
+    eprintln!("SKIPPED: {test} needs {PYTHON}, which is not here");
+    None
+}
+
 /// Waits for something that comes soon or never.
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(HUNG, what).await.expect("this hangs")
