@@ -62,8 +62,17 @@ fn the_optimizer_is_pure() {
     }
     // The standard library's impure parts, which no manifest lists.
     let forbidden = [
-        "std::fs", "std::env", "std::net", "std::process", "std::thread", "Instant::now",
-        "SystemTime", "rand::rng()", "thread_rng", "println!", "async fn",
+        "std::fs",
+        "std::env",
+        "std::net",
+        "std::process",
+        "std::thread",
+        "Instant::now",
+        "SystemTime",
+        "rand::rng()",
+        "thread_rng",
+        "println!",
+        "async fn",
     ];
     for entry in std::fs::read_dir(repository().join("optimizer/src")).unwrap() {
         let path = entry.unwrap().path();
@@ -82,7 +91,8 @@ fn only_one_crate_names_each_outside_world() {
         let sdk = names.iter().any(|name| name.starts_with("aws-sdk-") || name == "aws-config");
         assert_eq!(sdk, package == "platform", "{package} and the AWS SDK");
         assert_eq!(names.contains("bollard"), package == "local-backend", "{package} and Docker");
-        let terminal = ["clap", "indicatif", "comfy-table"].iter().any(|name| names.contains(*name));
+        let terminal =
+            ["clap", "indicatif", "comfy-table"].iter().any(|name| names.contains(*name));
         assert_eq!(terminal, package == "fuseline", "{package} and the terminal");
     }
 }
@@ -94,7 +104,8 @@ fn every_crate_is_under_the_workspaces_lints_and_forbids_unsafe_code() {
         assert!(root.contains(lint), "{lint}");
     }
     let members = root.split("members = [").nth(1).unwrap().split(']').next().unwrap();
-    for member in members.split('"').filter(|part| !part.trim_matches([',', ' ', '\n']).is_empty()) {
+    for member in members.split('"').filter(|part| !part.trim_matches([',', ' ', '\n']).is_empty())
+    {
         let manifest = repository().join(member).join("Cargo.toml");
         let text = std::fs::read_to_string(&manifest).unwrap();
         assert!(text.contains("[lints]\nworkspace = true"), "{}", manifest.display());

@@ -61,7 +61,11 @@ fn a_missing_file_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let got = run(folder.path(), &["validate", "nowhere.yaml"]);
     assert_eq!(got.code, Some(2));
-    assert!(got.stderr.contains("nowhere.yaml: the workflow file cannot be read"), "{}", got.stderr);
+    assert!(
+        got.stderr.contains("nowhere.yaml: the workflow file cannot be read"),
+        "{}",
+        got.stderr
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The main job, for real: `fuseline optimize` on the cancel-order template.
 
 use serde_json::Value;
-use tests::{State, fuseline, left_in_docker, run, sandboxes};
+use tests::{State, fuseline, run, sandboxes};
 
 const TEMPLATE: &str = "templates/trainticket/cancel-order.yaml";
 
@@ -31,8 +31,18 @@ fn cancel_order_gets_cheaper_within_its_slo() {
     for sandbox in sandboxes() {
         let state = State::new();
         let arguments = [
-            "optimize", TEMPLATE, "--sandbox", sandbox, "--executions", "12", "--comparison", "25",
-            "--memory", "256:768:256", "--format", "json",
+            "optimize",
+            TEMPLATE,
+            "--sandbox",
+            sandbox,
+            "--executions",
+            "12",
+            "--comparison",
+            "25",
+            "--memory",
+            "256:768:256",
+            "--format",
+            "json",
         ];
         let got = run(state.path(), &arguments);
         let report = got.json();
@@ -70,7 +80,7 @@ fn cancel_order_gets_cheaper_within_its_slo() {
         assert!(spent["executions"].as_u64().unwrap() > 100, "{spent}");
         assert!(number(&spent["usd"]) > 0.0 && number(&spent["seconds"]) > 0.0, "{spent}");
         assert!(got.stderr.contains("final comparison"), "progress is told: {}", got.stderr);
-        assert_eq!(left_in_docker(), "");
+        state.assert_nothing_left();
     }
 }
 
@@ -93,8 +103,6 @@ fn an_interrupted_optimisation_leaves_nothing() {
         let rest: Vec<String> = lines.collect();
         assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
         assert!(rest.iter().any(|line| line.starts_with("interrupted: ")), "{rest:?}");
-        assert_eq!(left_in_docker(), "");
-        let servers = std::fs::read_dir(state.path().join("servers"));
-        assert_eq!(servers.into_iter().flatten().count(), 0);
+        state.assert_nothing_left();
     }
 }

@@ -261,7 +261,8 @@ mod tests {
     fn memory_ranges_are_checked() {
         let range = MemoryRange { smallest_mb: 128, largest_mb: 1024, step_mb: 128 };
         assert_eq!(memory_range("128:1024:128"), Ok(range));
-        for text in ["", "128:1024", "64:1024:64", "128:1024:100", "1024:128:64", "a:b:c", "1:2:0"] {
+        for text in ["", "128:1024", "64:1024:64", "128:1024:100", "1024:128:64", "a:b:c", "1:2:0"]
+        {
             assert!(memory_range(text).is_err(), "{text}");
         }
     }

@@ -15,7 +15,8 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new() -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("  {bar:30} {pos}/{len} requests, {msg} {elapsed}");
+        let style =
+            ProgressStyle::with_template("  {bar:30} {pos}/{len} requests, {msg} {elapsed}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Self { bar }
     }
@@ -43,7 +44,9 @@ impl Progress {
 impl Observer for Progress {
     fn on_event(&self, event: RunEvent) {
         match event {
-            RunEvent::Building { command } => self.line(&format!("building the functions: {command}")),
+            RunEvent::Building { command } => {
+                self.line(&format!("building the functions: {command}"))
+            }
             RunEvent::Deploying { tasks } => {
                 self.line(&format!("deploying {tasks} tasks, each as a function of its own"));
             }

@@ -51,8 +51,9 @@ pub(crate) async fn endpoint(target: &TargetArguments) -> Result<Endpoint, CliEr
         )
     })?;
     tokio::net::TcpStream::connect(&address).await.map_err(|error| {
-        CliError::failed(&format!("nothing answers at {url}"), &error)
-            .or_try("start a server in another terminal with `fuseline local`, or name one with --endpoint")
+        CliError::failed(&format!("nothing answers at {url}"), &error).or_try(
+            "start a server in another terminal with `fuseline local`, or name one with --endpoint",
+        )
     })?;
     Ok(Endpoint::at(&url).await)
 }
@@ -109,14 +110,12 @@ pub(crate) fn supervisor() -> Result<PathBuf, CliError> {
         .ok()
         .map(|program| program.with_file_name("bootstrap"))
         .filter(|path| path.is_file());
-    beside.ok_or_else(|| {
-        CliError::Failed {
-            message: "the supervisor that goes into every function is not built".into(),
-            next_step: Some(
-                "run `cargo build --release --workspace --bins`, or name it in FUSELINE_BOOTSTRAP"
-                    .into(),
-            ),
-        }
+    beside.ok_or_else(|| CliError::Failed {
+        message: "the supervisor that goes into every function is not built".into(),
+        next_step: Some(
+            "run `cargo build --release --workspace --bins`, or name it in FUSELINE_BOOTSTRAP"
+                .into(),
+        ),
     })
 }
 

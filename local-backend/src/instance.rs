@@ -19,6 +19,11 @@ use crate::sandbox::{Exit, Host, Sandbox, SandboxError, SandboxSpec};
 /// Longest an instance may take to start, as on Lambda.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long a sandbox's output must be quiet to count as complete. Nobody else can use the
+/// instance meanwhile, so it is short unless someone waits for the log.
+const OUTPUT_QUIET: Duration = Duration::from_micros(500);
+const TAIL_QUIET: Duration = Duration::from_millis(5);
+
 /// One invocation.
 #[derive(Clone, Debug)]
 pub(crate) struct Invocation {
@@ -171,7 +176,7 @@ impl Instance {
 
     async fn fail_init(self, failure: Failure) -> InitFailure {
         let init = self.since_start();
-        self.sandbox.drain().await;
+        self.sandbox.drain(TAIL_QUIET).await;
         let max_memory_mb = self.max_memory_mb().await;
         self.sandbox.remove().await;
         let Self { log, version, .. } = self;
@@ -246,6 +251,7 @@ impl Instance {
         }
         let reusable = failure.is_none() || failure == Some(Failure::ResponseTooLarge);
         let duration = started.elapsed().min(timeout);
+        self.sandbox.drain(if wants_tail { TAIL_QUIET } else { OUTPUT_QUIET }).await;
         self.report(&request_id, duration, failure.as_ref()).await;
         if let Some(answered) = answered {
             answer.tail = Some(self.log.tail());
@@ -324,7 +330,6 @@ impl Instance {
     }
 
     async fn report(&mut self, request_id: &str, duration: Duration, failure: Option<&Failure>) {
-        self.sandbox.drain().await;
         let report = Figures {
             duration,
             init: self.init.take(),

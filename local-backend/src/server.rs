@@ -180,10 +180,16 @@ async fn take_over(state: &Path, docker: Option<&Docker>) -> io::Result<ServerDi
         Ok::<_, io::Error>((own, dead))
     });
     let (own, dead) = blocking.await.map_err(io::Error::other)??;
+    // A server that runs processes removes a killed one's containers too, if it can.
+    let docker = match docker {
+        Some(docker) => Some(docker.clone()),
+        None if dead.iter().any(ServerDirectory::used_docker) => engine::connect().await.ok(),
+        None => None,
+    };
     for server in dead {
         process::remove_left_behind(server.id(), &server.groups()).await;
         if server.used_docker() {
-            match docker {
+            match &docker {
                 Some(docker) => engine::remove_left_behind(docker, server.id()).await,
                 // Its containers may still be there: left to a start that has Docker.
                 None => continue,

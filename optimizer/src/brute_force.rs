@@ -88,10 +88,7 @@ impl Search for BruteForceSearch {
 
     fn observe(&mut self, outcome: &Outcome) -> Verdict {
         let Some(deployment) = self.setups.get(self.measured) else {
-            return Verdict {
-                decision: Decision::Measured,
-                reasons: Vec::new(),
-            };
+            return Verdict { decision: Decision::Measured, reasons: Vec::new() };
         };
         self.measured += 1;
         let name = deployment.to_string();
@@ -131,10 +128,7 @@ mod tests {
         let texts: BTreeSet<String> = setups.iter().map(Deployment::to_string).collect();
         assert_eq!(texts.len(), setups.len());
         for setup in &setups {
-            assert_eq!(
-                Deployment::parse(&workflow, &setup.to_string()).as_ref(),
-                Ok(setup)
-            );
+            assert_eq!(Deployment::parse(&workflow, &setup.to_string()).as_ref(), Ok(setup));
         }
     }
 

@@ -39,20 +39,14 @@ pub struct Choice {
 #[must_use]
 pub fn choose(arms: &[(&str, &[Execution])], slo: Slo, seed: u64) -> Choice {
     let Some((_, present)) = arms.first() else {
-        return Choice {
-            index: 0,
-            saving: Saving::default(),
-            reasons: Vec::new(),
-        };
+        return Choice { index: 0, saving: Saving::default(), reasons: Vec::new() };
     };
     let present_keeps = keeps_slo(present, slo);
     let mut best: Option<(usize, f64)> = None;
     let mut judged = Vec::new();
     for (index, (name, executions)) in arms.iter().enumerate().skip(1) {
         let saving = saving(present, executions, seed);
-        let cheaper = saving
-            .cost_ci95
-            .is_some_and(|interval| interval.lower > 0.0);
+        let cheaper = saving.cost_ci95.is_some_and(|interval| interval.lower > 0.0);
         let objection = if !keeps_slo(executions, slo) {
             Some("misses the SLO")
         } else if fail_more(executions, present) {
@@ -77,23 +71,14 @@ pub fn choose(arms: &[(&str, &[Execution])], slo: Slo, seed: u64) -> Choice {
                 None if at == index => "is recommended",
                 None => "is good, but not the cheapest",
             };
-            format!(
-                "{name} {verdict}: {}",
-                figures(present, executions, slo, seed)
-            )
+            format!("{name} {verdict}: {}", figures(present, executions, slo, seed))
         })
         .collect();
-    Choice {
-        index,
-        saving: saving(present, arms[index].1, seed),
-        reasons,
-    }
+    Choice { index, saving: saving(present, arms[index].1, seed), reasons }
 }
 
 fn costs(executions: &[Execution]) -> Vec<u64> {
-    warm(executions)
-        .map(|execution| execution.cost().0)
-        .collect()
+    warm(executions).map(|execution| execution.cost().0).collect()
 }
 
 fn saving(present: &[Execution], other: &[Execution], seed: u64) -> Saving {
@@ -115,20 +100,13 @@ fn saving(present: &[Execution], other: &[Execution], seed: u64) -> Saving {
 
 fn figures(present: &[Execution], other: &[Execution], slo: Slo, seed: u64) -> String {
     let (before, after) = (costs(present), costs(other));
-    let change = match (
-        mean(&before),
-        mean(&after),
-        difference_interval(&after, &before, seed),
-    ) {
+    let change = match (mean(&before), mean(&after), difference_interval(&after, &before, seed)) {
         (Some(before), Some(after), Some(interval)) => {
             cost_change(before, after - before, interval)
         }
         _ => "no warm execution shows its cost".to_owned(),
     };
-    format!(
-        "{change}, {}",
-        against_slo(latency_at(other, slo.percentile), slo)
-    )
+    format!("{change}, {}", against_slo(latency_at(other, slo.percentile), slo))
 }
 
 #[cfg(test)]
@@ -138,27 +116,17 @@ mod tests {
     use crate::units::{MemoryMb, MilliVcpu, PicoUsd, Resources};
     use crate::workflow::CallKind;
 
-    const SLO: Slo = Slo {
-        latency_us: 100_000,
-        percentile: 95,
-    };
+    const SLO: Slo = Slo { latency_us: 100_000, percentile: 95 };
 
     /// Executions that cost about `cost` and take `latency_us`; the given number of them fail.
     fn executions(cost: u64, latency_us: u64, failed: usize) -> Vec<Execution> {
         (0..40)
             .map(|number| {
-                let outcome = if number < failed {
-                    Outcome::Timeout
-                } else {
-                    Outcome::Ok
-                };
+                let outcome = if number < failed { Outcome::Timeout } else { Outcome::Ok };
                 let billed = Billed {
                     duration_us: latency_us,
                     billed_ms: latency_us / 1000,
-                    resources: Resources {
-                        vcpu: MilliVcpu(100),
-                        memory: MemoryMb(128),
-                    },
+                    resources: Resources { vcpu: MilliVcpu(100), memory: MemoryMb(128) },
                     init_us: None,
                     peak_memory_mb: 10,
                     waiting_us: 0,
@@ -174,12 +142,7 @@ mod tests {
                     billed: Some(billed),
                     outcome,
                 };
-                Execution {
-                    trace: String::new(),
-                    latency_us,
-                    spans: vec![span],
-                    outcome,
-                }
+                Execution { trace: String::new(), latency_us, spans: vec![span], outcome }
             })
             .collect()
     }
@@ -206,21 +169,9 @@ mod tests {
             ],
             2,
         );
-        assert!(
-            (choice.saving.cost - 0.5).abs() < 0.01,
-            "{:?}",
-            choice.saving
-        );
-        assert!(
-            (choice.saving.latency_p95 + 0.2).abs() < 0.01,
-            "{:?}",
-            choice.saving
-        );
-        assert!(
-            choice.reasons[2].contains("misses the SLO"),
-            "{:?}",
-            choice.reasons
-        );
+        assert!((choice.saving.cost - 0.5).abs() < 0.01, "{:?}", choice.saving);
+        assert!((choice.saving.latency_p95 + 0.2).abs() < 0.01, "{:?}", choice.saving);
+        assert!(choice.reasons[2].contains("misses the SLO"), "{:?}", choice.reasons);
     }
 
     #[test]

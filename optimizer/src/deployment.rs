@@ -88,11 +88,7 @@ impl Deployment {
     /// Every task in a function of its own, with the resources it was given.
     #[must_use]
     pub fn unfused(workflow: &Workflow) -> Self {
-        Self::reachable(
-            workflow,
-            |_| Vec::new(),
-            |task| workflow.tasks()[task].resources,
-        )
+        Self::reachable(workflow, |_| Vec::new(), |task| workflow.tasks()[task].resources)
     }
 
     /// The deployment written as `(A,B)-(C)`, each function with the resources its root was given.
@@ -103,9 +99,7 @@ impl Deployment {
         let Groups(groups) = text.parse()?;
         let mut inlined: IndexMap<TaskName, Vec<TaskName>> = IndexMap::new();
         for group in groups {
-            let unknown = group
-                .iter()
-                .find(|task| !workflow.tasks().contains_key(*task));
+            let unknown = group.iter().find(|task| !workflow.tasks().contains_key(*task));
             if let Some(task) = unknown {
                 return Err(DeploymentError::UnknownTask(task.clone()));
             }
@@ -115,16 +109,9 @@ impl Deployment {
             }
         }
         let given: BTreeSet<_> = inlined.keys().cloned().collect();
-        let deployment = Self::from_groups(workflow, |root| {
-            inlined.get(root).cloned().unwrap_or_default()
-        });
-        if deployment
-            .functions
-            .keys()
-            .cloned()
-            .collect::<BTreeSet<_>>()
-            != given
-        {
+        let deployment =
+            Self::from_groups(workflow, |root| inlined.get(root).cloned().unwrap_or_default());
+        if deployment.functions.keys().cloned().collect::<BTreeSet<_>>() != given {
             return Err(DeploymentError::Functions {
                 expected: deployment.to_string(),
                 given: text.to_owned(),
@@ -163,10 +150,7 @@ impl Deployment {
                     waiting.push(callee.clone());
                 }
             }
-            let function = Function {
-                inlined: group,
-                resources: resources(&root),
-            };
+            let function = Function { inlined: group, resources: resources(&root) };
             functions.insert(root, function);
         }
         functions.sort_by_key(|root, _| (root != workflow.entry(), position(root)));
@@ -182,8 +166,7 @@ impl Deployment {
     /// Whether a call is served inside in every function that holds its caller.
     #[must_use]
     pub fn is_inlined(&self, call: &Call) -> bool {
-        self.holders(&call.caller)
-            .all(|root| self.holds(root, &call.callee))
+        self.holders(&call.caller).all(|root| self.holds(root, &call.callee))
     }
 
     /// The deployment in which every function that holds the call's caller also holds the callee
@@ -195,11 +178,8 @@ impl Deployment {
         Self::reachable(
             workflow,
             |root| {
-                let mut group = self
-                    .functions
-                    .get(root)
-                    .map(|f| f.inlined.clone())
-                    .unwrap_or_default();
+                let mut group =
+                    self.functions.get(root).map(|f| f.inlined.clone()).unwrap_or_default();
                 if holders.contains(root) && call.kind == CallKind::Sync {
                     group.push(call.callee.clone());
                     if let Some(callee) = self.functions.get(&call.callee) {
@@ -222,11 +202,8 @@ impl Deployment {
     #[must_use]
     pub fn with_resources(&self, root: &TaskName, resources: Resources) -> Self {
         let mut changed = self.clone();
-        changed
-            .functions
-            .get_mut(root)
-            .expect("a function of this deployment")
-            .resources = resources;
+        changed.functions.get_mut(root).expect("a function of this deployment").resources =
+            resources;
         changed
     }
 
@@ -234,17 +211,12 @@ impl Deployment {
     #[must_use]
     pub fn holds(&self, root: &TaskName, task: &TaskName) -> bool {
         root == task
-            || self
-                .functions
-                .get(root)
-                .is_some_and(|function| function.inlined.contains(task))
+            || self.functions.get(root).is_some_and(|function| function.inlined.contains(task))
     }
 
     /// Roots of the functions that hold `task`.
     pub fn holders<'a>(&'a self, task: &'a TaskName) -> impl Iterator<Item = &'a TaskName> {
-        self.functions
-            .keys()
-            .filter(move |root| self.holds(root, task))
+        self.functions.keys().filter(move |root| self.holds(root, task))
     }
 }
 
@@ -252,10 +224,7 @@ impl fmt::Display for Deployment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (root, function)) in self.functions.iter().enumerate() {
             write!(f, "{}({root}", if index > 0 { "-" } else { "" })?;
-            function
-                .inlined
-                .iter()
-                .try_for_each(|task| write!(f, ",{task}"))?;
+            function.inlined.iter().try_for_each(|task| write!(f, ",{task}"))?;
             f.write_str(")")?;
         }
         Ok(())
@@ -282,22 +251,14 @@ mod tests {
     #[test]
     fn prints_and_parses_the_same_text() {
         let workflow = diamond();
-        for text in [
-            "(a)-(b)-(c)-(d)",
-            "(a,b,d)-(c)-(d)",
-            "(a,b,c)-(d)",
-            "(a,b,c,d)",
-            "(a,c)-(b)-(d)",
-        ] {
+        for text in
+            ["(a)-(b)-(c)-(d)", "(a,b,d)-(c)-(d)", "(a,b,c)-(d)", "(a,b,c,d)", "(a,c)-(b)-(d)"]
+        {
             let deployment = Deployment::parse(&workflow, text).unwrap();
             assert_eq!(deployment.to_string(), text);
         }
         let spaced = Deployment::parse(&workflow, " (a, d,b,c,b) ").unwrap();
-        assert_eq!(
-            spaced.to_string(),
-            "(a,b,c,d)",
-            "tasks come in the workflow's order, once"
-        );
+        assert_eq!(spaced.to_string(), "(a,b,c,d)", "tasks come in the workflow's order, once");
     }
 
     #[test]
@@ -311,14 +272,8 @@ mod tests {
         }
         check("(a,x)", "there is no task `x`");
         check("(a,b)-(a)-(c)-(d)", "two groups start with `a`");
-        check(
-            "(a,b,c,d)-(d)",
-            "executions reach the functions (a,b,c,d), not (a,b,c,d)-(d)",
-        );
-        check(
-            "(a,b,c)",
-            "executions reach the functions (a,b,c)-(d), not (a,b,c)",
-        );
+        check("(a,b,c,d)-(d)", "executions reach the functions (a,b,c,d), not (a,b,c,d)-(d)");
+        check("(a,b,c)", "executions reach the functions (a,b,c)-(d), not (a,b,c)");
     }
 
     #[test]
@@ -332,10 +287,7 @@ mod tests {
     #[test]
     fn fusing_takes_what_the_callees_function_holds() {
         let workflow = diamond();
-        assert_eq!(
-            fused(&workflow, &["b>d", "a>b"]),
-            fused(&workflow, &["a>b", "b>d"])
-        );
+        assert_eq!(fused(&workflow, &["b>d", "a>b"]), fused(&workflow, &["a>b", "b>d"]));
         assert_eq!(fused(&workflow, &["b>d", "a>b"]), "(a,b,d)-(c)-(d)");
     }
 
@@ -365,10 +317,7 @@ mod tests {
         let workflow = workflow("a", &["a>b", "a>c", "c>b", "b>d"]).unwrap();
         let deployment = Deployment::parse(&workflow, "(a,b,d)-(b)-(c)-(d)").unwrap();
         assert!(deployment.is_inlined(&call("a>b")));
-        assert!(
-            !deployment.is_inlined(&call("b>d")),
-            "not in the function of b"
-        );
+        assert!(!deployment.is_inlined(&call("b>d")), "not in the function of b");
         assert!(deployment.holds(&TaskName::from("a"), &TaskName::from("d")));
         let holders: Vec<_> = ["a", "b"].map(TaskName::from).into();
         let b = TaskName::from("b");
@@ -378,19 +327,13 @@ mod tests {
     #[test]
     fn resources_stay_with_their_root() {
         let workflow = diamond();
-        let large = Resources {
-            vcpu: MilliVcpu(1_000),
-            memory: MemoryMb(1_769),
-        };
+        let large = Resources { vcpu: MilliVcpu(1_000), memory: MemoryMb(1_769) };
         let b = TaskName::from("b");
         let deployment = Deployment::unfused(&workflow).with_resources(&b, large);
         let fused = deployment.fuse(&workflow, &call("b>d"));
         assert_eq!(fused.functions()[&b].resources, large);
         let whole = fused.fuse(&workflow, &call("a>b"));
-        assert_eq!(
-            whole.functions()[0].resources,
-            workflow.tasks()[0].resources
-        );
+        assert_eq!(whole.functions()[0].resources, workflow.tasks()[0].resources);
         let text = serde_json::to_string(&fused).unwrap();
         assert_eq!(serde_json::from_str::<Deployment>(&text).unwrap(), fused);
     }

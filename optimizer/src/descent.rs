@@ -41,21 +41,17 @@ pub(crate) struct Grid<'a> {
 
 impl Grid<'_> {
     fn left(&self, memory: MemoryMb) -> MemoryMb {
-        self.space
-            .clamp_memory(memory.0.saturating_sub(self.step_mb))
+        self.space.clamp_memory(memory.0.saturating_sub(self.step_mb))
     }
 
     fn right(&self, memory: MemoryMb) -> MemoryMb {
-        self.space
-            .clamp_memory(memory.0.saturating_add(self.step_mb))
+        self.space.clamp_memory(memory.0.saturating_add(self.step_mb))
     }
 
     /// All sizes, the smallest first.
     fn sizes(&self) -> impl Iterator<Item = MemoryMb> {
         let (smallest, largest) = self.space.memory_range();
-        (smallest.0..=largest.0)
-            .step_by(self.step_mb as usize)
-            .map(MemoryMb)
+        (smallest.0..=largest.0).step_by(self.step_mb as usize).map(MemoryMb)
     }
 }
 
@@ -84,12 +80,7 @@ pub(crate) struct Descent {
 impl Descent {
     /// A function that has its first size.
     pub(crate) fn new(current: MemoryMb) -> Self {
-        Self {
-            current,
-            phase: Phase::Descending,
-            minima: 0,
-            seen: BTreeMap::new(),
-        }
+        Self { current, phase: Phase::Descending, minima: 0, seen: BTreeMap::new() }
     }
 
     pub(crate) fn is_settled(&self) -> bool {
@@ -121,14 +112,10 @@ impl Descent {
 
     /// The cheapest size that works, the larger one on a tie, because it is not slower.
     pub(crate) fn cheapest(&self) -> Option<(MemoryMb, PicoUsd, u64)> {
-        let working = self
-            .seen
-            .iter()
-            .rev()
-            .filter_map(|(memory, observed)| match observed {
-                Observed::Cost { cost, runtime_us } => Some((*memory, *cost, *runtime_us)),
-                Observed::Failed => None,
-            });
+        let working = self.seen.iter().rev().filter_map(|(memory, observed)| match observed {
+            Observed::Cost { cost, runtime_us } => Some((*memory, *cost, *runtime_us)),
+            Observed::Failed => None,
+        });
         working.min_by_key(|(_, cost, _)| *cost)
     }
 
@@ -144,8 +131,7 @@ impl Descent {
 
     /// Whether this run has to be made for it.
     pub(crate) fn needs(&self, side: Side, grid: &Grid) -> bool {
-        self.wanted(side, grid)
-            .is_some_and(|memory| !self.seen.contains_key(&memory))
+        self.wanted(side, grid).is_some_and(|memory| !self.seen.contains_key(&memory))
     }
 
     /// Size it has in a run: the wanted one, unless that is known to fail and would only spoil what
@@ -206,11 +192,7 @@ impl Descent {
     /// Goes on from a random size not yet measured, if there is one.
     fn restart(&mut self, grid: &Grid, generator: &mut SplitMix64) {
         let sizes: Vec<MemoryMb> = self.unexplored(grid).collect();
-        self.phase = if sizes.is_empty() {
-            Phase::Settled
-        } else {
-            Phase::Descending
-        };
+        self.phase = if sizes.is_empty() { Phase::Settled } else { Phase::Descending };
         if !sizes.is_empty() {
             self.current = sizes[generator.below(sizes.len())];
         }
@@ -218,14 +200,9 @@ impl Descent {
 
     /// Sizes not measured, except those smaller than one that failed: they would fail as well.
     fn unexplored(&self, grid: &Grid) -> impl DoubleEndedIterator<Item = MemoryMb> + use<> {
-        let failed = self
-            .seen
-            .iter()
-            .rfind(|(_, observed)| **observed == Observed::Failed);
+        let failed = self.seen.iter().rfind(|(_, observed)| **observed == Observed::Failed);
         let above = failed.map_or(MemoryMb(0), |(memory, _)| *memory);
-        let sizes = grid
-            .sizes()
-            .filter(|m| *m > above && !self.seen.contains_key(m));
+        let sizes = grid.sizes().filter(|m| *m > above && !self.seen.contains_key(m));
         sizes.collect::<Vec<_>>().into_iter()
     }
 
@@ -245,13 +222,8 @@ mod tests {
     /// in order, and the best.
     fn walk(curve: &[Option<u64>], start_mb: u32, threshold: u32) -> (Vec<u32>, u32) {
         let largest = MemoryMb(128 * curve.len() as u32);
-        let space = ResourceSpace::lambda()
-            .with_memory_range(MemoryMb(128), largest, 128)
-            .unwrap();
-        let grid = Grid {
-            space: &space,
-            step_mb: 128,
-        };
+        let space = ResourceSpace::lambda().with_memory_range(MemoryMb(128), largest, 128).unwrap();
+        let grid = Grid { space: &space, step_mb: 128 };
         let mut generator = SplitMix64::new(5, 0);
         let mut descent = Descent::new(MemoryMb(start_mb));
         let mut measured = Vec::new();
@@ -266,10 +238,7 @@ mod tests {
                     descent.note(
                         memory,
                         match curve[(memory.0 / 128 - 1) as usize] {
-                            Some(cost) => Observed::Cost {
-                                cost: PicoUsd(cost),
-                                runtime_us: 1,
-                            },
+                            Some(cost) => Observed::Cost { cost: PicoUsd(cost), runtime_us: 1 },
                             None => Observed::Failed,
                         },
                     );
@@ -297,11 +266,7 @@ mod tests {
         let (measured, best) = walk(&curve, 768, 2);
         assert_eq!(measured[..4], [768, 640, 896, 512]);
         assert_eq!(best, 512);
-        assert_eq!(
-            walk(&curve, 768, 1).1,
-            768,
-            "the threshold ends the search before"
-        );
+        assert_eq!(walk(&curve, 768, 1).1, 768, "the threshold ends the search before");
     }
 
     #[test]
@@ -315,24 +280,12 @@ mod tests {
 
     #[test]
     fn sizes_that_fail_are_left_upwards_and_not_gone_below() {
-        let curve = [
-            None,
-            None,
-            None,
-            Some(5),
-            Some(4),
-            Some(6),
-            Some(7),
-            Some(8),
-        ];
+        let curve = [None, None, None, Some(5), Some(4), Some(6), Some(7), Some(8)];
         let (measured, best) = walk(&curve, 256, 9);
         assert_eq!(best, 640);
         assert_eq!(measured[..2], [256, 128], "the first step shows both");
         assert_eq!(walk(&curve, 640, 9).1, 640);
-        assert!(
-            !walk(&curve, 640, 9).0.contains(&128),
-            "384 MB failed already"
-        );
+        assert!(!walk(&curve, 640, 9).0.contains(&128), "384 MB failed already");
     }
 
     #[test]
@@ -343,18 +296,11 @@ mod tests {
     #[test]
     fn the_first_measurement_counts_and_failures_override_it() {
         let mut descent = Descent::new(MemoryMb(128));
-        let cost = |cost| Observed::Cost {
-            cost: PicoUsd(cost),
-            runtime_us: 1,
-        };
+        let cost = |cost| Observed::Cost { cost: PicoUsd(cost), runtime_us: 1 };
         descent.note(MemoryMb(128), cost(5));
         descent.note(MemoryMb(128), cost(4));
         descent.note(MemoryMb(256), cost(5));
-        assert_eq!(
-            descent.cheapest(),
-            Some((MemoryMb(256), PicoUsd(5), 1)),
-            "larger on a tie"
-        );
+        assert_eq!(descent.cheapest(), Some((MemoryMb(256), PicoUsd(5), 1)), "larger on a tie");
         descent.note(MemoryMb(256), Observed::Failed);
         assert_eq!(descent.cheapest().map(|best| best.0), Some(MemoryMb(128)));
     }

@@ -41,10 +41,7 @@ pub struct FusionParameters {
 impl Default for FusionParameters {
     /// 200 executions, as in the thesis's experiments.
     fn default() -> Self {
-        Self {
-            executions: 200,
-            seed: 0,
-        }
+        Self { executions: 200, seed: 0 }
     }
 }
 
@@ -93,16 +90,8 @@ impl FusionSearch {
         let candidates = workflow
             .synchronous_calls()
             .map(|call| {
-                let region = regions[workflow
-                    .tasks()
-                    .get_index_of(&call.caller)
-                    .expect("checked")];
-                Candidate {
-                    call,
-                    region,
-                    double_billed_us: 0,
-                    tried: false,
-                }
+                let region = regions[workflow.tasks().get_index_of(&call.caller).expect("checked")];
+                Candidate { call, region, double_billed_us: 0, tried: false }
             })
             .collect();
         Self {
@@ -152,9 +141,7 @@ impl FusionSearch {
             self.stage = Stage::Done;
             return;
         }
-        picks
-            .iter()
-            .for_each(|pick| self.candidates[*pick].tried = true);
+        picks.iter().for_each(|pick| self.candidates[*pick].tried = true);
         self.stage = Stage::Round(picks);
     }
 
@@ -165,10 +152,7 @@ impl FusionSearch {
         let standing = text::against_slo(latency_us, slo);
         let reason = format!("measured the start {}: {standing}", self.current);
         self.plan();
-        Verdict {
-            decision: Decision::Measured,
-            reasons: vec![reason],
-        }
+        Verdict { decision: Decision::Measured, reasons: vec![reason] }
     }
 
     fn observe_round(&mut self, picks: &[usize], outcome: &Outcome) -> Verdict {
@@ -178,9 +162,7 @@ impl FusionSearch {
                 let region = self.candidates[*pick].region;
                 let tasks = self.workflow.tasks();
                 let inside = |task: &_| {
-                    tasks
-                        .get_index_of(task)
-                        .is_some_and(|task| self.regions[task] == region)
+                    tasks.get_index_of(task).is_some_and(|task| self.regions[task] == region)
                 };
                 let stream = (self.round << 32) + region as u64;
                 RegionComparison::new(outcome, inside, self.parameters.seed.wrapping_add(stream))
@@ -202,11 +184,7 @@ impl FusionSearch {
                 }
                 None => {
                     kept.push(*pick);
-                    let again = if blamed_any {
-                        "; measured again without the undone"
-                    } else {
-                        ""
-                    };
+                    let again = if blamed_any { "; measured again without the undone" } else { "" };
                     format!("fused {call}: {cost}, {standing}{again}")
                 }
             });
@@ -223,10 +201,7 @@ impl FusionSearch {
     /// Moves on to the deployment with the kept fusions, or has them measured again without those
     /// undone for an SLO or failures.
     fn settle(&mut self, kept: Vec<usize>, blamed_any: bool, outcome: &Outcome) {
-        let regions: Vec<usize> = kept
-            .iter()
-            .map(|pick| self.candidates[*pick].region)
-            .collect();
+        let regions: Vec<usize> = kept.iter().map(|pick| self.candidates[*pick].region).collect();
         if blamed_any && !kept.is_empty() {
             // Fewer than before, so that this ends.
             self.stage = Stage::Round(kept);
@@ -274,16 +249,9 @@ impl FusionSearch {
 
     /// Calls that were never tried, and why.
     fn left_alone(&self) -> impl Iterator<Item = String> {
-        let asynchronous = self
-            .workflow
-            .calls()
-            .filter(|call| call.kind == CallKind::Async);
+        let asynchronous = self.workflow.calls().filter(|call| call.kind == CallKind::Async);
         let asynchronous = asynchronous.map(|call| {
-            format!(
-                "left {} remote: {} does not wait for it",
-                text::arrow(&call),
-                call.caller
-            )
+            format!("left {} remote: {} does not wait for it", text::arrow(&call), call.caller)
         });
         let unseen = self.candidates.iter().filter(|candidate| {
             !candidate.tried
@@ -291,10 +259,7 @@ impl FusionSearch {
                 && !self.current.is_inlined(&candidate.call)
         });
         asynchronous.chain(unseen.map(|candidate| {
-            format!(
-                "left {} remote: no execution made this call",
-                text::arrow(&candidate.call)
-            )
+            format!("left {} remote: no execution made this call", text::arrow(&candidate.call))
         }))
     }
 }
@@ -310,16 +275,9 @@ impl Search for FusionSearch {
                 let calls: Vec<String> = picks
                     .iter()
                     .map(|pick| {
-                        let Candidate {
-                            call,
-                            double_billed_us,
-                            ..
-                        } = &self.candidates[*pick];
+                        let Candidate { call, double_billed_us, .. } = &self.candidates[*pick];
                         let waiting = text::milliseconds(*double_billed_us as f64);
-                        format!(
-                            "{} ({waiting} double-billed per execution)",
-                            text::arrow(call)
-                        )
+                        format!("{} ({waiting} double-billed per execution)", text::arrow(call))
                     })
                     .collect();
                 let reason = format!("fuses {}", calls.join(" and "));
@@ -328,31 +286,18 @@ impl Search for FusionSearch {
             Stage::Done => {
                 return Step::Done(Recommendation {
                     deployment: self.current.clone(),
-                    reasons: self
-                        .reasons
-                        .iter()
-                        .cloned()
-                        .chain(self.left_alone())
-                        .collect(),
+                    reasons: self.reasons.iter().cloned().chain(self.left_alone()).collect(),
                 });
             }
         };
-        Step::Try(Trial {
-            deployment,
-            control,
-            executions: self.parameters.executions,
-            reason,
-        })
+        Step::Try(Trial { deployment, control, executions: self.parameters.executions, reason })
     }
 
     fn observe(&mut self, outcome: &Outcome) -> Verdict {
         let verdict = match self.stage.clone() {
             Stage::Start => self.observe_start(outcome),
             Stage::Round(picks) => self.observe_round(&picks, outcome),
-            Stage::Done => Verdict {
-                decision: Decision::Measured,
-                reasons: Vec::new(),
-            },
+            Stage::Done => Verdict { decision: Decision::Measured, reasons: Vec::new() },
         };
         self.round += 1;
         self.reasons.extend(verdict.reasons.iter().cloned());

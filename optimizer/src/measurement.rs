@@ -96,15 +96,10 @@ impl Measurement {
                 .collect(),
             executions: warm.len(),
             cold_executions: cold.len(),
-            failures: executions
-                .iter()
-                .filter(|execution| execution.failed())
-                .count(),
+            failures: executions.iter().filter(|execution| execution.failed()).count(),
             cost_usd: Cost::of(&each(&warm, |execution| execution.cost().0), seed),
             latency_ms: Latency::of(&latencies_us),
-            cold_start_ms: cold_mean_us
-                .zip(p50_us)
-                .map(|(cold, warm)| (cold - warm) / 1e3),
+            cold_start_ms: cold_mean_us.zip(p50_us).map(|(cold, warm)| (cold - warm) / 1e3),
             init_ms: statistics::mean(&each(&cold, Execution::init_us)).map(|us| us / 1e3),
             double_billed_ms: statistics::mean(&each(&warm, Execution::waiting_us))
                 .map(|us| us / 1e3),
@@ -129,12 +124,7 @@ impl Latency {
     fn of(ascending_us: &[u64]) -> Option<Self> {
         let at = |share| statistics::quantile(ascending_us, share).map(|us| us / 1e3);
         let mean = statistics::mean(ascending_us)? / 1e3;
-        Some(Self {
-            mean,
-            p50: at(0.5)?,
-            p95: at(0.95)?,
-            p99: at(0.99)?,
-        })
+        Some(Self { mean, p50: at(0.5)?, p95: at(0.95)?, p99: at(0.99)? })
     }
 }
 
@@ -163,10 +153,7 @@ pub(crate) fn billed_to<'a>(
     execution: &'a Execution,
     root: &'a TaskName,
 ) -> impl Iterator<Item = &'a Billed> {
-    let spans = execution
-        .spans
-        .iter()
-        .filter(move |span| span.function == *root);
+    let spans = execution.spans.iter().filter(move |span| span.function == *root);
     spans.filter_map(|span| span.billed.as_ref())
 }
 
@@ -221,10 +208,7 @@ mod tests {
         let mut json = serde_json::to_value(&measurement).unwrap();
         let ci95 = json["cost_usd"]["ci95"].take();
         let end = |index: usize| ci95[index].as_f64().unwrap();
-        assert!(
-            end(0) >= 2e-6 && end(0) < 1.4e-5 && end(1) > 1.4e-5 && end(1) <= 3e-5,
-            "{ci95}"
-        );
+        assert!(end(0) >= 2e-6 && end(0) < 1.4e-5 && end(1) > 1.4e-5 && end(1) <= 3e-5, "{ci95}");
         let expected = serde_json::json!({
             "deployment": "(a)",
             "resources": {"a": {"milli_vcpu": 289, "memory_mb": 512}},
@@ -241,10 +225,7 @@ mod tests {
         });
         assert_eq!(json, expected);
         let text = serde_json::to_string(&measurement).unwrap();
-        assert_eq!(
-            serde_json::from_str::<Measurement>(&text).unwrap(),
-            measurement
-        );
+        assert_eq!(serde_json::from_str::<Measurement>(&text).unwrap(), measurement);
     }
 
     #[test]
@@ -260,51 +241,27 @@ mod tests {
         let crashes = [execution(5_000, Some(1), Outcome::Crash)];
         let crashed = Measurement::of(&deployment, &crashes, 1);
         assert_eq!((crashed.executions, crashed.failures), (0, 1));
-        assert_eq!(
-            (crashed.cold_start_ms, crashed.functions[0].peak_memory_mb),
-            (None, Some(40))
-        );
+        assert_eq!((crashed.cold_start_ms, crashed.functions[0].peak_memory_mb), (None, Some(40)));
     }
 
     #[test]
     fn failures_are_infinitely_late() {
-        let slo = Slo {
-            latency_us: 20_000,
-            percentile: 90,
-        };
+        let slo = Slo { latency_us: 20_000, percentile: 90 };
         let mut executions = vec![execution(20_000, None, Outcome::Ok); 9];
         executions.push(execution(2_000, None, Outcome::Error));
         assert!(keeps_slo(&executions, slo), "9 of 10 are within the limit");
         executions.push(execution(2_000, None, Outcome::Error));
         assert!(!keeps_slo(&executions, slo), "9 of 11 are 81 %");
         assert_eq!(latency_at(&executions, 90), None);
-        assert!(keeps_slo(
-            &executions,
-            Slo {
-                percentile: 81,
-                ..slo
-            }
-        ));
-        assert!(!keeps_slo(
-            &executions,
-            Slo {
-                latency_us: 19_999,
-                percentile: 1
-            }
-        ));
+        assert!(keeps_slo(&executions, Slo { percentile: 81, ..slo }));
+        assert!(!keeps_slo(&executions, Slo { latency_us: 19_999, percentile: 1 }));
     }
 
     #[test]
     fn cold_executions_do_not_count_against_the_slo() {
-        let slo = Slo {
-            latency_us: 20_000,
-            percentile: 100,
-        };
+        let slo = Slo { latency_us: 20_000, percentile: 100 };
         let cold = execution(90_000, Some(1), Outcome::Ok);
-        assert!(
-            !keeps_slo(std::slice::from_ref(&cold), slo),
-            "nothing shows that it is kept"
-        );
+        assert!(!keeps_slo(std::slice::from_ref(&cold), slo), "nothing shows that it is kept");
         assert!(keeps_slo(&[cold, execution(9_000, None, Outcome::Ok)], slo));
     }
 
@@ -314,14 +271,8 @@ mod tests {
         let failed = execution(2_000, None, Outcome::Error);
         let half = [fine.clone(), failed.clone()];
         assert!(!fail_more(&half, &half));
-        assert!(!fail_more(
-            &half,
-            &[failed.clone(), fine.clone(), failed.clone(), fine.clone()]
-        ));
-        assert!(fail_more(
-            &half,
-            &[failed.clone(), fine.clone(), fine.clone()]
-        ));
+        assert!(!fail_more(&half, &[failed.clone(), fine.clone(), failed.clone(), fine.clone()]));
+        assert!(fail_more(&half, &[failed.clone(), fine.clone(), fine.clone()]));
         assert!(fail_more(&[failed], &half));
         assert!(!fail_more(&[], &half));
     }

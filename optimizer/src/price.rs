@@ -110,10 +110,7 @@ mod tests {
     use crate::units::{MemoryMb, MilliVcpu};
 
     fn resources(milli_vcpu: u32, memory_mb: u32) -> Resources {
-        Resources {
-            vcpu: MilliVcpu(milli_vcpu),
-            memory: MemoryMb(memory_mb),
-        }
+        Resources { vcpu: MilliVcpu(milli_vcpu), memory: MemoryMb(memory_mb) }
     }
 
     #[test]
@@ -128,17 +125,10 @@ mod tests {
             (3_000_000, None, 3_000),
             (0, None, 1),
         ] {
-            assert_eq!(
-                book.billed_ms(duration_us, init_us),
-                billed_ms,
-                "{duration_us}"
-            );
+            assert_eq!(book.billed_ms(duration_us, init_us), billed_ms, "{duration_us}");
         }
         // A sample from before INIT was billed.
-        let before = PriceBook {
-            init_billed: false,
-            ..book
-        };
+        let before = PriceBook { init_billed: false, ..book };
         assert_eq!(before.billed_ms(976_250, Some(430_470)), 977);
     }
 
@@ -146,36 +136,18 @@ mod tests {
     fn lambda_charges_for_memory_time_and_requests() {
         // One GB for one second and one request.
         let one = resources(579, 1_024);
-        assert_eq!(
-            PriceBook::lambda_x86().cost(one, 1_000),
-            PicoUsd(16_666_700 + 200_000)
-        );
-        assert_eq!(
-            PriceBook::lambda_arm64().cost(one, 1_000),
-            PicoUsd(13_333_400 + 200_000)
-        );
+        assert_eq!(PriceBook::lambda_x86().cost(one, 1_000), PicoUsd(16_666_700 + 200_000));
+        assert_eq!(PriceBook::lambda_arm64().cost(one, 1_000), PicoUsd(13_333_400 + 200_000));
         // A million requests alone.
-        assert_eq!(
-            PriceBook::lambda_x86().cost(one, 0).0 * 1_000_000,
-            200_000_000_000
-        );
+        assert_eq!(PriceBook::lambda_x86().cost(one, 0).0 * 1_000_000, 200_000_000_000);
         // 128 MB for one millisecond: 2083.3375 · 10⁻¹² dollars, rounded.
-        assert_eq!(
-            PriceBook::lambda_x86().cost(resources(72, 128), 1),
-            PicoUsd(202_083)
-        );
+        assert_eq!(PriceBook::lambda_x86().cost(resources(72, 128), 1), PicoUsd(202_083));
     }
 
     #[test]
     fn halves_are_rounded_up() {
-        let book = PriceBook {
-            per_gb_second: PicoUsd(1_000),
-            ..PriceBook::thesis_decoupled()
-        };
-        let book = PriceBook {
-            per_vcpu_second: PicoUsd(0),
-            ..book
-        };
+        let book = PriceBook { per_gb_second: PicoUsd(1_000), ..PriceBook::thesis_decoupled() };
+        let book = PriceBook { per_vcpu_second: PicoUsd(0), ..book };
         assert_eq!(book.cost(resources(0, 512), 1), PicoUsd(1));
         assert_eq!(book.cost(resources(0, 511), 1), PicoUsd(0));
     }
@@ -183,15 +155,9 @@ mod tests {
     #[test]
     fn the_thesis_weighs_one_vcpu_like_512_mb() {
         let book = PriceBook::thesis_decoupled();
-        assert_eq!(
-            book.cost(resources(1_000, 0), 7),
-            book.cost(resources(0, 512), 7)
-        );
+        assert_eq!(book.cost(resources(1_000, 0), 7), book.cost(resources(0, 512), 7));
         // 1 vCPU and 512 MB for one second: 1.024 · 1000 units.
-        assert_eq!(
-            book.cost(resources(1_000, 512), 1_000),
-            PicoUsd(1_024_000_000)
-        );
+        assert_eq!(book.cost(resources(1_000, 512), 1_000), PicoUsd(1_024_000_000));
         // 2390.9k units are 2.3909 "dollars".
         let chatbot = book.cost(resources(1_000, 512), 2_334_863);
         assert!((chatbot.usd() - 2.3909).abs() < 1e-4, "{}", chatbot.usd());
@@ -200,9 +166,6 @@ mod tests {
     #[test]
     fn a_cost_that_does_not_fit_is_the_largest() {
         let book = PriceBook::thesis_decoupled();
-        assert_eq!(
-            book.cost(resources(u32::MAX, u32::MAX), u64::MAX),
-            PicoUsd(u64::MAX)
-        );
+        assert_eq!(book.cost(resources(u32::MAX, u32::MAX), u64::MAX), PicoUsd(u64::MAX));
     }
 }

@@ -69,10 +69,7 @@ mod tests {
         for _ in 0..7_000 {
             seen[generator.below(7)] += 1;
         }
-        assert!(
-            seen.iter().all(|count| (850..1_150).contains(count)),
-            "{seen:?}"
-        );
+        assert!(seen.iter().all(|count| (850..1_150).contains(count)), "{seen:?}");
     }
 
     #[test]
@@ -81,9 +78,6 @@ mod tests {
         let numbers: Vec<f64> = (0..20_000).map(|_| generator.normal()).collect();
         let mean = numbers.iter().sum::<f64>() / 20_000.0;
         let variance = numbers.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 20_000.0;
-        assert!(
-            mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05,
-            "{mean} {variance}"
-        );
+        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
     }
 }

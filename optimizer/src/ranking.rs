@@ -41,11 +41,7 @@ struct Entry {
 impl Ranking {
     /// Nothing measured yet.
     pub(crate) fn new(slo: Slo) -> Self {
-        Self {
-            slo,
-            first: None,
-            best: None,
-        }
+        Self { slo, first: None, best: None }
     }
 
     /// The best deployment measured; the first if none keeps the SLO, and `None` before it.
@@ -69,16 +65,10 @@ impl Ranking {
         let (failures, all) = (failed.count(), executions.len());
         let deployment = deployment.clone();
         let Some(first) = &self.first else {
-            self.best = cost.filter(|_| keeps_slo).map(|cost| Entry {
-                deployment: deployment.clone(),
-                cost,
-            });
-            self.first = Some(First {
-                deployment,
-                cost,
-                failures,
-                executions: all,
-            });
+            self.best = cost
+                .filter(|_| keeps_slo)
+                .map(|cost| Entry { deployment: deployment.clone(), cost });
+            self.first = Some(First { deployment, cost, failures, executions: all });
             return verdict(Decision::Measured, format!("measured {name}: {standing}"));
         };
         let compared = match (cost, first.cost) {
@@ -105,17 +95,12 @@ impl Ranking {
 }
 
 fn verdict(decision: Decision, reason: String) -> Verdict {
-    Verdict {
-        decision,
-        reasons: vec![reason],
-    }
+    Verdict { decision, reasons: vec![reason] }
 }
 
 /// Mean cost of a warm execution.
 fn mean_cost(executions: &[Execution]) -> Option<PicoUsd> {
-    let costs: Vec<u64> = warm(executions)
-        .map(|execution| execution.cost().0)
-        .collect();
+    let costs: Vec<u64> = warm(executions).map(|execution| execution.cost().0).collect();
     statistics::mean(&costs).map(|mean| PicoUsd(mean.round() as u64))
 }
 
@@ -130,27 +115,16 @@ mod tests {
     /// four executions so many fail. Returns the decisions and the memory of the best.
     fn rank(latency_us_and_failures: &[(u64, usize)]) -> (Vec<Decision>, u32) {
         let unfused = Deployment::unfused(&workflow("a", &[]).unwrap());
-        let mut ranking = Ranking::new(Slo {
-            latency_us: 100_000,
-            percentile: 50,
-        });
+        let mut ranking = Ranking::new(Slo { latency_us: 100_000, percentile: 50 });
         let mut decisions = Vec::new();
         for (index, (latency_us, failures)) in latency_us_and_failures.iter().enumerate() {
-            let resources = Resources {
-                vcpu: MilliVcpu(1),
-                memory: MemoryMb(1 + index as u32),
-            };
+            let resources = Resources { vcpu: MilliVcpu(1), memory: MemoryMb(1 + index as u32) };
             let deployment = unfused.with_resources(&"a".into(), resources);
             let outcome = |at| {
-                if at < *failures {
-                    Outcome::Error
-                } else {
-                    Outcome::Ok
-                }
+                if at < *failures { Outcome::Error } else { Outcome::Ok }
             };
-            let executions: Vec<_> = (0..4)
-                .map(|at| execution(*latency_us, None, outcome(at)))
-                .collect();
+            let executions: Vec<_> =
+                (0..4).map(|at| execution(*latency_us, None, outcome(at))).collect();
             decisions.push(ranking.enter("it", &deployment, &executions).decision);
         }
         let best = ranking.best().unwrap();
@@ -161,13 +135,7 @@ mod tests {
     fn the_cheapest_is_best_and_the_earlier_one_on_a_tie() {
         use Decision::{Kept, Measured, Undone};
         let decisions = vec![Measured, Undone, Undone, Kept, Undone];
-        let entered = [
-            (50_000, 0),
-            (60_000, 0),
-            (50_000, 0),
-            (40_000, 0),
-            (40_000, 0),
-        ];
+        let entered = [(50_000, 0), (60_000, 0), (50_000, 0), (40_000, 0), (40_000, 0)];
         assert_eq!(rank(&entered), (decisions, 4));
     }
 

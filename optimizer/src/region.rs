@@ -48,12 +48,7 @@ impl Sample {
             }
         }
         let latency_us = statistics::mean(&durations_us);
-        Self {
-            costs,
-            latency_us,
-            failures,
-            executions: executions.len(),
-        }
+        Self { costs, latency_us, failures, executions: executions.len() }
     }
 }
 
@@ -63,25 +58,17 @@ impl RegionComparison {
         let trial = Sample::new(&outcome.deployment, &inside);
         let control = Sample::new(&outcome.control, &inside);
         let difference = statistics::difference_interval(&trial.costs, &control.costs, seed);
-        Self {
-            trial,
-            control,
-            difference,
-        }
+        Self { trial, control, difference }
     }
 
     /// Whether the trial is shown to cost less: the whole interval is below zero.
     pub(crate) fn is_cheaper(&self) -> bool {
-        self.difference
-            .is_some_and(|difference| difference.upper < 0.0)
+        self.difference.is_some_and(|difference| difference.upper < 0.0)
     }
 
     /// Whether the region took longer in the trial, on average.
     pub(crate) fn is_slower(&self) -> bool {
-        self.trial
-            .latency_us
-            .zip(self.control.latency_us)
-            .is_some_and(|(now, was)| now > was)
+        self.trial.latency_us.zip(self.control.latency_us).is_some_and(|(now, was)| now > was)
     }
 
     /// Whether more of its spans per execution failed in the trial.
@@ -92,10 +79,7 @@ impl RegionComparison {
 
     /// The change of its cost, as part of a sentence.
     pub(crate) fn cost_change(&self) -> String {
-        let means = (
-            statistics::mean(&self.trial.costs),
-            statistics::mean(&self.control.costs),
-        );
+        let means = (statistics::mean(&self.trial.costs), statistics::mean(&self.control.costs));
         match (means, self.difference) {
             ((Some(now), Some(was)), Some(difference)) => {
                 text::cost_change(was, now - was, difference)
@@ -144,10 +128,7 @@ mod tests {
     use execution::Outcome::{Crash, Ok};
 
     fn compare(trial: &[Execution], control: &[Execution]) -> RegionComparison {
-        let outcome = Outcome {
-            deployment: trial.to_vec(),
-            control: control.to_vec(),
-        };
+        let outcome = Outcome { deployment: trial.to_vec(), control: control.to_vec() };
         RegionComparison::new(&outcome, |task| task.0 == "a", 1)
     }
 
@@ -183,9 +164,6 @@ mod tests {
         let fine = vec![executed(10_000, None, Ok); 2];
         let crash = executed(10_000, Some(1), Crash);
         assert!(compare(&[crash.clone(), crash.clone()], &fine).fails_more());
-        assert!(
-            !compare(&[crash.clone(), crash.clone()], &[crash]).fails_more(),
-            "as often"
-        );
+        assert!(!compare(&[crash.clone(), crash.clone()], &[crash]).fails_more(), "as often");
     }
 }

@@ -93,17 +93,11 @@ impl Simulator {
         workflow: Workflow,
         parameters: SimulatorParameters,
     ) -> Result<Self, SimulatorError> {
-        let missing = workflow
-            .tasks()
-            .keys()
-            .find(|task| !parameters.tasks.contains_key(*task));
+        let missing = workflow.tasks().keys().find(|task| !parameters.tasks.contains_key(*task));
         if let Some(task) = missing {
             return Err(SimulatorError::MissingTask(task.clone()));
         }
-        let simulator = Self {
-            workflow,
-            parameters,
-        };
+        let simulator = Self { workflow, parameters };
         let mut left = SPAN_LIMIT;
         simulator.count_spans(simulator.workflow.entry(), &mut left)?;
         Ok(simulator)
@@ -128,12 +122,7 @@ impl Simulator {
                 clock_us += latency_us + PAUSE_US;
                 let trace = format!("sim-{stream}-{index}");
                 let spans = std::mem::take(&mut platform.spans);
-                Execution {
-                    trace,
-                    latency_us,
-                    spans,
-                    outcome,
-                }
+                Execution { trace, latency_us, spans, outcome }
             })
             .collect()
     }
@@ -144,11 +133,7 @@ impl Simulator {
         let run = |deployment, stream| self.run(deployment, trial.executions, stream);
         search::Outcome {
             deployment: run(&trial.deployment, 2 * round),
-            control: trial
-                .control
-                .iter()
-                .flat_map(|c| run(c, 2 * round + 1))
-                .collect(),
+            control: trial.control.iter().flat_map(|c| run(c, 2 * round + 1)).collect(),
         }
     }
 
@@ -164,10 +149,7 @@ impl Simulator {
 
     fn times(&self, caller: &TaskName, callee: &TaskName) -> u32 {
         let times = self.parameters.times.get(caller);
-        times
-            .and_then(|times| times.get(callee))
-            .copied()
-            .unwrap_or(1)
+        times.and_then(|times| times.get(callee)).copied().unwrap_or(1)
     }
 }
 
@@ -201,21 +183,14 @@ impl<'a> Platform<'a> {
         overhead_us: u64,
     ) -> (u64, Outcome) {
         let span = self.open(root, root, parent, kind, start_us);
-        let init_us = self
-            .instances
-            .insert(root)
-            .then_some(self.simulator.parameters.init_us);
+        let init_us = self.instances.insert(root).then_some(self.simulator.parameters.init_us);
         let before_us = overhead_us + init_us.unwrap_or(0);
         let needed_mb = self.needed_mb(root);
         let resources = self.deployment.functions()[root].resources;
         let served = if needed_mb > resources.memory.0 {
             self.instances.remove(root);
             let (duration_us, outcome) = (self.cpu_us(root, root), Outcome::OutOfMemory);
-            Served {
-                duration_us,
-                waiting_us: 0,
-                outcome,
-            }
+            Served { duration_us, waiting_us: 0, outcome }
         } else {
             self.serve(root, root, span, start_us + before_us)
         };
@@ -262,19 +237,11 @@ impl<'a> Platform<'a> {
                 duration_us += call_us;
                 waiting_us += if inside { 0 } else { call_us };
                 if outcome != Outcome::Ok {
-                    return Served {
-                        duration_us,
-                        waiting_us,
-                        outcome: Outcome::Error,
-                    };
+                    return Served { duration_us, waiting_us, outcome: Outcome::Error };
                 }
             }
         }
-        Served {
-            duration_us,
-            waiting_us,
-            outcome: Outcome::Ok,
-        }
+        Served { duration_us, waiting_us, outcome: Outcome::Ok }
     }
 
     fn open(
@@ -307,10 +274,7 @@ impl<'a> Platform<'a> {
     /// Memory that an instance of the function of `root` needs.
     fn needed_mb(&self, root: &TaskName) -> u32 {
         let tasks = &self.simulator.parameters.tasks;
-        let held = self.deployment.functions()[root]
-            .inlined
-            .iter()
-            .chain([root]);
+        let held = self.deployment.functions()[root].inlined.iter().chain([root]);
         held.map(|task| tasks[task].memory.0).sum()
     }
 

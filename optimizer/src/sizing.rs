@@ -130,26 +130,21 @@ impl SizingSearch {
 
     fn grid(&self) -> Grid<'_> {
         let step_mb = self.parameters.memory_step_mb.max(1);
-        Grid {
-            space: &self.space,
-            step_mb: step_mb.next_multiple_of(self.space.step_mb()),
-        }
+        Grid { space: &self.space, step_mb: step_mb.next_multiple_of(self.space.step_mb()) }
     }
 
     /// The start with other sizes.
     fn sized(&self, size: impl Fn(&Descent, &Grid) -> crate::units::MemoryMb) -> Deployment {
         let grid = self.grid();
-        self.descents
-            .iter()
-            .fold(self.start.clone(), |deployment, (root, descent)| {
-                let memory = size(descent, &grid);
-                // A function that executions do not reach keeps what it has, even if its vCPU is
-                // not the one that goes with its memory here.
-                if descent.is_settled() && descent.seen().is_empty() {
-                    return deployment;
-                }
-                deployment.with_resources(root, self.space.resources_for_memory(memory))
-            })
+        self.descents.iter().fold(self.start.clone(), |deployment, (root, descent)| {
+            let memory = size(descent, &grid);
+            // A function that executions do not reach keeps what it has, even if its vCPU is
+            // not the one that goes with its memory here.
+            if descent.is_settled() && descent.seen().is_empty() {
+                return deployment;
+            }
+            deployment.with_resources(root, self.space.resources_for_memory(memory))
+        })
     }
 
     /// What to measure in the present stage.
@@ -171,11 +166,7 @@ impl SizingSearch {
             if resources != self.space.resources_for_memory(resources.memory) {
                 continue;
             }
-            let before = self
-                .failures_at_start
-                .get(root)
-                .copied()
-                .unwrap_or_default();
+            let before = self.failures_at_start.get(root).copied().unwrap_or_default();
             let observed = observe_function(root, executions, before);
             if let Some(observed) = observed {
                 let known = descent.seen().get(&resources.memory);
@@ -188,18 +179,14 @@ impl SizingSearch {
 
     fn note_start(&mut self, executions: &[Execution]) {
         let failures = |root: &TaskName| failures(root, executions);
-        self.failures_at_start = self
-            .descents
-            .keys()
-            .map(|root| (root.clone(), failures(root)))
-            .collect();
+        self.failures_at_start =
+            self.descents.keys().map(|root| (root.clone(), failures(root))).collect();
         let succeeded = executions.iter().any(|execution| !execution.failed());
         for (root, descent) in &mut self.descents {
             let (_, invocations) = self.failures_at_start[root];
             if succeeded && invocations == 0 {
                 descent.settle();
-                self.reasons
-                    .push(format!("{root} keeps its size: no execution reached it"));
+                self.reasons.push(format!("{root} keeps its size: no execution reached it"));
             }
         }
     }
@@ -208,16 +195,10 @@ impl SizingSearch {
     /// to fail in it: otherwise the same run would be repeated for ever.
     fn give_up_unshown(&mut self, side: Side, deployment: &Deployment) {
         let step_mb = self.grid().step_mb;
-        let grid = Grid {
-            space: &self.space,
-            step_mb,
-        };
+        let grid = Grid { space: &self.space, step_mb };
         for (root, descent) in &mut self.descents {
             if descent.needs(side, &grid) {
-                descent.note(
-                    deployment.functions()[root].resources.memory,
-                    Observed::Failed,
-                );
+                descent.note(deployment.functions()[root].resources.memory, Observed::Failed);
             }
         }
     }
@@ -228,16 +209,9 @@ impl SizingSearch {
         while self.iteration < self.parameters.max_iterations
             && !self.descents.values().all(Descent::is_settled)
         {
-            let grid = Grid {
-                space: &self.space,
-                step_mb,
-            };
+            let grid = Grid { space: &self.space, step_mb };
             for side in [Side::Here, Side::Left, Side::Right] {
-                if self
-                    .descents
-                    .values()
-                    .any(|descent| descent.needs(side, &grid))
-                {
+                if self.descents.values().any(|descent| descent.needs(side, &grid)) {
                     self.stage = Stage::Run(side);
                     return;
                 }
@@ -256,10 +230,8 @@ impl SizingSearch {
     fn summaries(&self) -> impl Iterator<Item = String> {
         self.descents.iter().filter_map(|(root, descent)| {
             let (memory, _, runtime_us) = descent.cheapest()?;
-            let (smallest, largest) = (
-                descent.seen().first_key_value()?.0,
-                descent.seen().last_key_value()?.0,
-            );
+            let (smallest, largest) =
+                (descent.seen().first_key_value()?.0, descent.seen().last_key_value()?.0);
             let (count, runtime) = (descent.seen().len(), text::milliseconds(runtime_us as f64));
             Some(format!(
                 "{root} costs least with {memory} ({runtime} per execution) of {count} sizes from \
@@ -287,25 +259,15 @@ impl Search for SizingSearch {
             Stage::Whole | Stage::Done => "combines every function's cheapest size".to_owned(),
         };
         let executions = self.parameters.executions;
-        Step::Try(Trial {
-            deployment,
-            control: None,
-            executions,
-            reason,
-        })
+        Step::Try(Trial { deployment, control: None, executions, reason })
     }
 
     fn observe(&mut self, outcome: &Outcome) -> Verdict {
         let Some(deployment) = self.trial_deployment() else {
-            return Verdict {
-                decision: Decision::Measured,
-                reasons: Vec::new(),
-            };
+            return Verdict { decision: Decision::Measured, reasons: Vec::new() };
         };
         let executions = &outcome.deployment;
-        let verdict = self
-            .ranking
-            .enter(&sizes(&deployment), &deployment, executions);
+        let verdict = self.ranking.enter(&sizes(&deployment), &deployment, executions);
         self.reasons.extend(verdict.reasons.iter().cloned());
         if self.stage == Stage::Start {
             self.note_start(executions);
@@ -323,9 +285,8 @@ impl Search for SizingSearch {
 /// Every function with its memory.
 fn sizes(deployment: &Deployment) -> String {
     let sizes = deployment.functions().iter();
-    let sizes: Vec<String> = sizes
-        .map(|(root, function)| format!("{root} {}", function.resources.memory))
-        .collect();
+    let sizes: Vec<String> =
+        sizes.map(|(root, function)| format!("{root} {}", function.resources.memory)).collect();
     sizes.join(", ")
 }
 
@@ -336,13 +297,7 @@ fn failures(root: &TaskName, executions: &[Execution]) -> (usize, usize) {
     let failed = spans
         .filter(|span| span.function == *root)
         .filter(|span| matches!(span.outcome, Crash | OutOfMemory | Timeout));
-    (
-        failed.count(),
-        executions
-            .iter()
-            .flat_map(|execution| billed_to(execution, root))
-            .count(),
-    )
+    (failed.count(), executions.iter().flat_map(|execution| billed_to(execution, root)).count())
 }
 
 /// What executions show of one function, which failed `before` times of so many in the start;
@@ -362,19 +317,12 @@ fn observe_function(
     if invocations == 0 || succeeded.is_empty() {
         return None;
     }
-    let billed = || {
-        succeeded
-            .iter()
-            .flat_map(|execution| billed_to(execution, root))
-    };
+    let billed = || succeeded.iter().flat_map(|execution| billed_to(execution, root));
     let count = succeeded.len() as u128;
     let cost: u128 = billed().map(|billed| u128::from(billed.cost.0)).sum();
     let runtime_us: u128 = billed().map(|billed| u128::from(billed.duration_us)).sum();
     let mean = |total: u128| u64::try_from((total + count / 2) / count).unwrap_or(u64::MAX);
-    Some(Observed::Cost {
-        cost: PicoUsd(mean(cost)),
-        runtime_us: mean(runtime_us),
-    })
+    Some(Observed::Cost { cost: PicoUsd(mean(cost)), runtime_us: mean(runtime_us) })
 }
 
 #[cfg(test)]
@@ -392,10 +340,7 @@ mod tests {
         let fine = executed(20_000, None, Ok);
         let others = [executed(2_000, None, Error), executed(90_000, Some(1), Ok)];
         let shown = observe(&[&[fine.clone(), fine], &others[..]].concat(), (0, 4));
-        let cost = Observed::Cost {
-            cost: PicoUsd(20_000_000),
-            runtime_us: 19_000,
-        };
+        let cost = Observed::Cost { cost: PicoUsd(20_000_000), runtime_us: 19_000 };
         assert_eq!(shown, Some(cost));
         assert_eq!(observe(&others, (0, 4)), None, "neither shows anything");
         assert_eq!(observe_function(&"b".into(), &others, (0, 4)), None);
@@ -403,19 +348,9 @@ mod tests {
 
     #[test]
     fn a_size_fails_if_the_function_fails_more_often_than_in_the_start() {
-        let half = [
-            executed(20_000, None, Ok),
-            executed(20_000, None, OutOfMemory),
-        ];
+        let half = [executed(20_000, None, Ok), executed(20_000, None, OutOfMemory)];
         assert_eq!(observe(&half, (1, 4)), Some(Observed::Failed));
-        assert!(matches!(
-            observe(&half, (2, 4)),
-            Some(Observed::Cost { .. })
-        ));
-        assert_eq!(
-            observe(&half[1..], (4, 4)),
-            Some(Observed::Failed),
-            "nothing succeeded"
-        );
+        assert!(matches!(observe(&half, (2, 4)), Some(Observed::Cost { .. })));
+        assert_eq!(observe(&half[1..], (4, 4)), Some(Observed::Failed), "nothing succeeded");
     }
 }

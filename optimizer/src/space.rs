@@ -129,11 +129,7 @@ impl ResourceSpace {
             && whole(step_mb, self.step_mb)
             && distance_mb.is_some_and(|distance_mb| whole(distance_mb, step_mb));
         if !fits {
-            return Err(SpaceError::Range {
-                smallest,
-                largest,
-                step_mb,
-            });
+            return Err(SpaceError::Range { smallest, largest, step_mb });
         }
         (self.smallest, self.largest, self.step_mb) = (smallest, largest, step_mb);
         Ok(self)
@@ -176,10 +172,7 @@ impl ResourceSpace {
                 (steps * range.step_milli).clamp(range.smallest.0, range.largest.0)
             }
         };
-        Resources {
-            vcpu: MilliVcpu(vcpu),
-            memory,
-        }
+        Resources { vcpu: MilliVcpu(vcpu), memory }
     }
 
     /// Whether a function may have these resources.
@@ -195,49 +188,23 @@ impl ResourceSpace {
                 Ok(())
             } else {
                 let memory = resources.memory;
-                Err(SpaceError::Bundled {
-                    space: self.name.clone(),
-                    memory,
-                    expected,
-                    given,
-                })
+                Err(SpaceError::Bundled { space: self.name.clone(), memory, expected, given })
             };
         };
-        let VcpuRange {
-            smallest,
-            largest,
-            step_milli,
-        } = range;
+        let VcpuRange { smallest, largest, step_milli } = range;
         if on_grid(given.0, smallest.0, largest.0, step_milli) {
             return Ok(());
         }
         let step = MilliVcpu(step_milli);
-        Err(SpaceError::Vcpu {
-            space: self.name.clone(),
-            smallest,
-            largest,
-            step,
-            given,
-        })
+        Err(SpaceError::Vcpu { space: self.name.clone(), smallest, largest, step, given })
     }
 
     fn check_memory(&self, given: MemoryMb) -> Result<(), SpaceError> {
-        let Self {
-            smallest,
-            largest,
-            step_mb,
-            ..
-        } = *self;
+        let Self { smallest, largest, step_mb, .. } = *self;
         if on_grid(given.0, smallest.0, largest.0, step_mb) {
             return Ok(());
         }
-        Err(SpaceError::Memory {
-            space: self.name.clone(),
-            smallest,
-            largest,
-            step_mb,
-            given,
-        })
+        Err(SpaceError::Memory { space: self.name.clone(), smallest, largest, step_mb, given })
     }
 }
 
@@ -251,22 +218,15 @@ mod tests {
     use super::*;
 
     fn resources(milli_vcpu: u32, memory_mb: u32) -> Resources {
-        Resources {
-            vcpu: MilliVcpu(milli_vcpu),
-            memory: MemoryMb(memory_mb),
-        }
+        Resources { vcpu: MilliVcpu(milli_vcpu), memory: MemoryMb(memory_mb) }
     }
 
     #[test]
     fn lambda_gives_vcpu_by_memory() {
         let space = ResourceSpace::lambda();
-        for (memory_mb, milli_vcpu) in [
-            (128, 72),
-            (512, 289),
-            (1_024, 579),
-            (1_769, 1_000),
-            (10_240, 5_789),
-        ] {
+        for (memory_mb, milli_vcpu) in
+            [(128, 72), (512, 289), (1_024, 579), (1_769, 1_000), (10_240, 5_789)]
+        {
             let given = space.resources_for_memory(MemoryMb(memory_mb));
             assert_eq!(given, resources(milli_vcpu, memory_mb));
             assert_eq!(space.check(given), Ok(()));
@@ -318,31 +278,14 @@ mod tests {
             ResourceSpace::decoupled().with_memory_range(smallest, largest, step_mb)
         };
         let space = narrow(128, 1_024, 128).unwrap();
-        assert!(
-            space
-                .check(space.resources_for_memory(MemoryMb(1_152)))
-                .is_err()
-        );
-        assert!(
-            space
-                .check(space.resources_for_memory(MemoryMb(192)))
-                .is_err()
-        );
-        assert!(matches!(
-            narrow(64, 1_024, 64),
-            Err(SpaceError::Memory { .. })
-        ));
-        for (smallest, largest, step_mb) in [
-            (128, 1_024, 0),
-            (128, 1_024, 100),
-            (1_024, 128, 64),
-            (128, 1_024, 256),
-        ] {
+        assert!(space.check(space.resources_for_memory(MemoryMb(1_152))).is_err());
+        assert!(space.check(space.resources_for_memory(MemoryMb(192))).is_err());
+        assert!(matches!(narrow(64, 1_024, 64), Err(SpaceError::Memory { .. })));
+        for (smallest, largest, step_mb) in
+            [(128, 1_024, 0), (128, 1_024, 100), (1_024, 128, 64), (128, 1_024, 256)]
+        {
             let narrowed = narrow(smallest, largest, step_mb);
-            assert!(
-                matches!(narrowed, Err(SpaceError::Range { .. })),
-                "{step_mb}"
-            );
+            assert!(matches!(narrowed, Err(SpaceError::Range { .. })), "{step_mb}");
         }
     }
 }

@@ -36,10 +36,7 @@ impl Interval {
     /// The interval in another unit: both ends times `factor`, which must not be negative.
     #[must_use]
     pub fn scaled(self, factor: f64) -> Self {
-        Self {
-            lower: self.lower * factor,
-            upper: self.upper * factor,
-        }
+        Self { lower: self.lower * factor, upper: self.upper * factor }
     }
 }
 
@@ -55,11 +52,7 @@ pub fn mean(values: &[u64]) -> Option<f64> {
 #[must_use]
 pub fn quantile(ascending: &[u64], share: f64) -> Option<f64> {
     let (below, above, weight) = neighbours(ascending.len(), share)?;
-    Some(interpolate(
-        ascending[below] as f64,
-        ascending[above] as f64,
-        weight,
-    ))
+    Some(interpolate(ascending[below] as f64, ascending[above] as f64, weight))
 }
 
 /// The 95 % interval of the mean of what `values` are a sample of; `None` of no values.
@@ -89,18 +82,13 @@ fn resampled_mean(values: &[u64], generator: &mut SplitMix64) -> Option<f64> {
 
 /// The 2.5th and 97.5th percentiles of a statistic computed on every resample.
 fn percentiles(mut statistic: impl FnMut() -> Option<f64>) -> Option<Interval> {
-    let mut values = (0..RESAMPLES)
-        .map(|_| statistic())
-        .collect::<Option<Vec<f64>>>()?;
+    let mut values = (0..RESAMPLES).map(|_| statistic()).collect::<Option<Vec<f64>>>()?;
     values.sort_by(f64::total_cmp);
     let at = |share| {
         let (below, above, weight) = neighbours(values.len(), share)?;
         Some(interpolate(values[below], values[above], weight))
     };
-    Some(Interval {
-        lower: at(0.025)?,
-        upper: at(0.975)?,
-    })
+    Some(Interval { lower: at(0.025)?, upper: at(0.975)? })
 }
 
 /// Indices of the two values that a type-7 quantile lies between and how far it is from the first.
@@ -129,10 +117,7 @@ mod tests {
             (&[7], 0.5, 7.0),
         ] {
             let found = quantile(values, share).unwrap();
-            assert!(
-                (found - expected).abs() < 1e-12,
-                "{values:?} at {share}: {found}"
-            );
+            assert!((found - expected).abs() < 1e-12, "{values:?} at {share}: {found}");
         }
         assert_eq!(quantile(&[], 0.5), None);
     }
@@ -160,21 +145,9 @@ mod tests {
 
     #[test]
     fn an_interval_of_constant_values_is_a_point() {
-        assert_eq!(
-            mean_interval(&[5; 9], 1),
-            Some(Interval {
-                lower: 5.0,
-                upper: 5.0
-            })
-        );
+        assert_eq!(mean_interval(&[5; 9], 1), Some(Interval { lower: 5.0, upper: 5.0 }));
         let difference = difference_interval(&[5; 9], &[8; 4], 1);
-        assert_eq!(
-            difference,
-            Some(Interval {
-                lower: -3.0,
-                upper: -3.0
-            })
-        );
+        assert_eq!(difference, Some(Interval { lower: -3.0, upper: -3.0 }));
         assert_eq!(mean_interval(&[], 1), None);
         assert_eq!(difference_interval(&[1], &[], 1), None);
     }
@@ -184,9 +157,8 @@ mod tests {
         let mut generator = SplitMix64::new(9, 9);
         let covered = (0..200)
             .filter(|round| {
-                let sample: Vec<u64> = (0..50)
-                    .map(|_| (1_000.0 + 100.0 * generator.normal()) as u64)
-                    .collect();
+                let sample: Vec<u64> =
+                    (0..50).map(|_| (1_000.0 + 100.0 * generator.normal()) as u64).collect();
                 let interval = mean_interval(&sample, *round).unwrap();
                 (interval.lower..=interval.upper).contains(&999.5)
             })

@@ -10,17 +10,9 @@ use crate::workflow::{Call, CallKind, Slo, Task, TaskName, Workflow, WorkflowErr
 
 /// A call from its shorthand.
 pub(crate) fn call(text: &str) -> Call {
-    let kind = if text.contains('~') {
-        CallKind::Async
-    } else {
-        CallKind::Sync
-    };
+    let kind = if text.contains('~') { CallKind::Async } else { CallKind::Sync };
     let (caller, callee) = text.split_once(['>', '~']).expect("a shorthand has > or ~");
-    Call {
-        caller: caller.into(),
-        callee: callee.into(),
-        kind,
-    }
+    Call { caller: caller.into(), callee: callee.into(), kind }
 }
 
 /// A workflow of the tasks that the calls name, in alphabetical order, each with 512 MB on Lambda,
@@ -34,14 +26,8 @@ pub(crate) fn workflow(entry: &str, calls: &[&str]) -> Result<Workflow, Workflow
         .chain([TaskName::from(entry)])
         .collect();
     let resources = ResourceSpace::lambda().resources_for_memory(MemoryMb(512));
-    let tasks = names
-        .into_iter()
-        .map(|name| (name, Task { resources }))
-        .collect();
-    let slo = Slo {
-        latency_us: 10_000_000,
-        percentile: 95,
-    };
+    let tasks = names.into_iter().map(|name| (name, Task { resources })).collect();
+    let slo = Slo { latency_us: 10_000_000, percentile: 95 };
     Workflow::new("test".to_owned(), TaskName::from(entry), slo, tasks, &calls)
 }
 
@@ -67,10 +53,5 @@ pub(crate) fn execution(latency_us: u64, init_us: Option<u64>, outcome: Outcome)
         billed: Some(billed),
         outcome,
     };
-    Execution {
-        trace: "t".to_owned(),
-        latency_us,
-        spans: vec![span],
-        outcome,
-    }
+    Execution { trace: "t".to_owned(), latency_us, spans: vec![span], outcome }
 }

@@ -78,33 +78,15 @@ impl TryFrom<Parts> for Workflow {
     type Error = WorkflowError;
 
     fn try_from(parts: Parts) -> Result<Self, WorkflowError> {
-        Self::new(
-            parts.name,
-            parts.entry,
-            parts.slo,
-            parts.tasks,
-            &parts.calls,
-        )
+        Self::new(parts.name, parts.entry, parts.slo, parts.tasks, &parts.calls)
     }
 }
 
 impl From<Workflow> for Parts {
     fn from(workflow: Workflow) -> Self {
         let calls = workflow.calls().collect();
-        let Workflow {
-            name,
-            entry,
-            slo,
-            tasks,
-            graph: _,
-        } = workflow;
-        Self {
-            name,
-            entry,
-            slo,
-            tasks,
-            calls,
-        }
+        let Workflow { name, entry, slo, tasks, graph: _ } = workflow;
+        Self { name, entry, slo, tasks, calls }
     }
 }
 
@@ -148,10 +130,7 @@ impl Workflow {
             graph.add_node(task.clone());
         });
         let node = |task: &TaskName| {
-            tasks
-                .get_index_of(task)
-                .map(NodeIndex::new)
-                .ok_or_else(|| unknown(task))
+            tasks.get_index_of(task).map(NodeIndex::new).ok_or_else(|| unknown(task))
         };
         for call in calls {
             let (caller, callee) = (node(&call.caller)?, node(&call.callee)?);
@@ -161,13 +140,7 @@ impl Workflow {
             };
             graph.update_edge(caller, callee, kind);
         }
-        let workflow = Self {
-            name,
-            entry,
-            slo,
-            tasks,
-            graph,
-        };
+        let workflow = Self { name, entry, slo, tasks, graph };
         match workflow.synchronous_cycle() {
             Some(cycle) => Err(WorkflowError::SynchronousCycle(cycle)),
             None => Ok(workflow),
@@ -217,25 +190,16 @@ impl Workflow {
     /// The tasks that `task` calls, in the order of the tasks.
     pub(crate) fn callees(&self, task: &TaskName) -> impl Iterator<Item = (&TaskName, CallKind)> {
         let node = self.tasks.get_index_of(task).map(NodeIndex::new);
-        let mut edges: Vec<_> = node
-            .into_iter()
-            .flat_map(|node| self.graph.edges(node))
-            .collect();
+        let mut edges: Vec<_> = node.into_iter().flat_map(|node| self.graph.edges(node)).collect();
         edges.sort_by_key(|edge| edge.target());
-        edges
-            .into_iter()
-            .map(|edge| (&self.graph[edge.target()], *edge.weight()))
+        edges.into_iter().map(|edge| (&self.graph[edge.target()], *edge.weight()))
     }
 
     /// For every task, in the order of the tasks, the number of its region: tasks that synchronous
     /// calls join, in whatever direction, are in the same one. Numbers count up from 0.
     pub(crate) fn regions(&self) -> Vec<usize> {
         let mut sets = petgraph::unionfind::UnionFind::new(self.tasks.len());
-        for edge in self
-            .graph
-            .edge_references()
-            .filter(|edge| *edge.weight() == CallKind::Sync)
-        {
+        for edge in self.graph.edge_references().filter(|edge| *edge.weight() == CallKind::Sync) {
             sets.union(edge.source().index(), edge.target().index());
         }
         let mut numbers = IndexMap::new();
@@ -253,11 +217,9 @@ impl Workflow {
             |_, task| Some(task.clone()),
             |_, kind| (*kind == CallKind::Sync).then_some(()),
         );
-        let component = petgraph::algo::tarjan_scc(&synchronous)
-            .into_iter()
-            .find(|component| {
-                component.len() > 1 || synchronous.contains_edge(component[0], component[0])
-            })?;
+        let component = petgraph::algo::tarjan_scc(&synchronous).into_iter().find(|component| {
+            component.len() > 1 || synchronous.contains_edge(component[0], component[0])
+        })?;
         // Every task of the component calls another one of it, so following such calls returns.
         let mut path = vec![*component.iter().min()?];
         loop {
@@ -268,12 +230,7 @@ impl Workflow {
             let closed = path.iter().position(|task| *task == next);
             path.push(next);
             if let Some(start) = closed {
-                return Some(
-                    path[start..]
-                        .iter()
-                        .map(|task| synchronous[*task].clone())
-                        .collect(),
-                );
+                return Some(path[start..].iter().map(|task| synchronous[*task].clone()).collect());
             }
         }
     }
@@ -313,36 +270,17 @@ mod tests {
     #[test]
     fn unknown_tasks_are_named() {
         let tasks = workflow("a", &["a>b"]).unwrap().tasks().clone();
-        let slo = Slo {
-            latency_us: 1,
-            percentile: 95,
-        };
+        let slo = Slo { latency_us: 1, percentile: 95 };
         let build = |entry: &str, callee: &str, percentile| {
             let (caller, callee) = (TaskName::from("a"), TaskName::from(callee));
-            let call = Call {
-                caller,
-                callee,
-                kind: CallKind::Sync,
-            };
+            let call = Call { caller, callee, kind: CallKind::Sync };
             let slo = Slo { percentile, ..slo };
-            Workflow::new(
-                "w".to_owned(),
-                TaskName::from(entry),
-                slo,
-                tasks.clone(),
-                &[call],
-            )
-            .map(|_| ())
+            Workflow::new("w".to_owned(), TaskName::from(entry), slo, tasks.clone(), &[call])
+                .map(|_| ())
         };
         assert_eq!(build("a", "b", 95), Ok(()));
-        assert_eq!(
-            build("x", "b", 95),
-            Err(WorkflowError::UnknownTask(TaskName::from("x")))
-        );
-        assert_eq!(
-            build("a", "y", 95),
-            Err(WorkflowError::UnknownTask(TaskName::from("y")))
-        );
+        assert_eq!(build("x", "b", 95), Err(WorkflowError::UnknownTask(TaskName::from("x"))));
+        assert_eq!(build("a", "y", 95), Err(WorkflowError::UnknownTask(TaskName::from("y"))));
         assert_eq!(build("a", "b", 0), Err(WorkflowError::Percentile(0)));
         assert_eq!(build("a", "b", 101), Err(WorkflowError::Percentile(101)));
     }
@@ -359,10 +297,7 @@ mod tests {
     #[test]
     fn calls_come_in_the_order_of_the_tasks() {
         let workflow = workflow("a", &["a>b", "a>c", "b>c", "a~d"]).unwrap();
-        let calls: Vec<_> = workflow
-            .calls()
-            .map(|c| format!("{}{}", c.caller, c.callee))
-            .collect();
+        let calls: Vec<_> = workflow.calls().map(|c| format!("{}{}", c.caller, c.callee)).collect();
         assert_eq!(calls, ["ab", "ac", "ad", "bc"]);
         let callees: Vec<_> = workflow.callees(&TaskName::from("a")).collect();
         assert_eq!(callees.len(), 3);
@@ -382,15 +317,9 @@ mod tests {
         let text = serde_json::to_string(&workflow).unwrap();
         let read: Workflow = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), text);
-        assert_eq!(
-            read.calls().collect::<Vec<_>>(),
-            workflow.calls().collect::<Vec<_>>()
-        );
+        assert_eq!(read.calls().collect::<Vec<_>>(), workflow.calls().collect::<Vec<_>>());
         let broken = text.replace(r#""entry":"a""#, r#""entry":"z""#);
         let error = serde_json::from_str::<Workflow>(&broken).unwrap_err();
-        assert!(
-            error.to_string().contains("there is no task `z`"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("there is no task `z`"), "{error}");
     }
 }

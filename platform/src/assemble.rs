@@ -138,9 +138,8 @@ impl Assembly<'_> {
             ReportStatus::Error(kind) if kind == "Runtime.ExitError" => Some(Outcome::Crash),
             ReportStatus::Error(_) | ReportStatus::Success => None,
         };
-        self.spans[span].outcome = reported
-            .or(called_as.map(outcome))
-            .unwrap_or(self.spans[span].outcome);
+        self.spans[span].outcome =
+            reported.or(called_as.map(outcome)).unwrap_or(self.spans[span].outcome);
     }
 
     /// Adds the spans of the calls made by an invocation of a task. The times of remote calls that
@@ -220,7 +219,8 @@ mod tests {
             kind: CallKind::Sync,
         };
         let slo = Slo { latency_us: 1_000_000, percentile: 95 };
-        Workflow::new("w".into(), "a".into(), slo, tasks, &[call("a", "b"), call("b", "c")]).unwrap()
+        Workflow::new("w".into(), "a".into(), slo, tasks, &[call("a", "b"), call("b", "c")])
+            .unwrap()
     }
 
     fn sent() -> Sent {

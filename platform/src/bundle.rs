@@ -31,7 +31,9 @@ pub enum BundleError {
         source: std::io::Error,
     },
     /// The supervisor's binary cannot be read.
-    #[error("the supervisor cannot be read; build it with `cargo build --release -p runtime` or name it in FUSELINE_BOOTSTRAP")]
+    #[error(
+        "the supervisor cannot be read; build it with `cargo build --release -p runtime` or name it in FUSELINE_BOOTSTRAP"
+    )]
     Supervisor(#[source] std::io::Error),
     /// The code is larger than Lambda takes.
     #[error("the bundle of `{function}` holds {} MB unpacked, and Lambda takes 250 MB; fuse fewer tasks", bytes >> 20)]
@@ -182,8 +184,8 @@ mod tests {
     fn a_bundle_holds_supervisor_manifest_and_packages() {
         let folder = tempfile::tempdir().unwrap();
         let project = project(folder.path());
-        let bytes =
-            bundle(&project, &folder.path().join("supervisor"), &"a".into(), &["b".into()]).unwrap();
+        let bytes = bundle(&project, &folder.path().join("supervisor"), &"a".into(), &["b".into()])
+            .unwrap();
         let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
         let names: Vec<String> =
             archive.file_names().map(|name| name.unwrap().into_owned()).collect();

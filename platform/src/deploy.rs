@@ -53,7 +53,9 @@ pub enum DeployError {
         message: String,
     },
     /// A function of that name exists and is not this workflow's.
-    #[error("a function named `{0}` exists and was not made by Fuseline for this workflow; rename the task or remove the function")]
+    #[error(
+        "a function named `{0}` exists and was not made by Fuseline for this workflow; rename the task or remove the function"
+    )]
     Foreign(String),
     /// A folder that functions are to share cannot be made.
     #[error("the folder {} cannot be made", .0.display())]
@@ -156,7 +158,14 @@ impl<'a> Deployer<'a> {
         let unfused = Deployment::unfused(&self.project.workflow);
         let mut versions = BTreeMap::new();
         let mut order = self.callees_first(&unfused);
-        order.extend(self.project.tasks.keys().filter(|task| !order.contains(task)).cloned().collect::<Vec<_>>());
+        order.extend(
+            self.project
+                .tasks
+                .keys()
+                .filter(|task| !order.contains(task))
+                .cloned()
+                .collect::<Vec<_>>(),
+        );
         for task in &order {
             let wanted = Wanted {
                 task,
@@ -211,7 +220,11 @@ impl<'a> Deployer<'a> {
                 return;
             }
             seen.push(root.clone());
-            calls.get(root).into_iter().flatten().for_each(|callee| visit(callee, calls, seen, order));
+            calls
+                .get(root)
+                .into_iter()
+                .flatten()
+                .for_each(|callee| visit(callee, calls, seen, order));
             order.push(root.clone());
         }
         let mut calls: BTreeMap<TaskName, Vec<TaskName>> = BTreeMap::new();
@@ -306,7 +319,10 @@ impl<'a> Deployer<'a> {
         }
     }
 
-    fn workflow_of<'c>(&self, configuration: &'c GetFunctionConfigurationOutput) -> Option<&'c str> {
+    fn workflow_of<'c>(
+        &self,
+        configuration: &'c GetFunctionConfigurationOutput,
+    ) -> Option<&'c str> {
         let variables = configuration.environment()?.variables()?;
         variables.get(WORKFLOW_VARIABLE).map(String::as_str)
     }
@@ -389,7 +405,8 @@ impl<'a> Deployer<'a> {
     }
 
     fn description(&self, wanted: &Wanted<'_>) -> String {
-        let mut text = format!("Fuseline, workflow {}: {}", self.project.workflow.name(), wanted.task);
+        let mut text =
+            format!("Fuseline, workflow {}: {}", self.project.workflow.name(), wanted.task);
         if !wanted.inlined.is_empty() {
             let inlined: Vec<&str> = wanted.inlined.iter().map(|task| task.0.as_str()).collect();
             text.push_str(&format!(" with {} inlined", inlined.join(", ")));

@@ -5,7 +5,9 @@
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InterpolationError {
     /// A variable that is not set and has no default.
-    #[error("the environment variable {0} is not set and no default is given (`${{{0}:-default}}`)")]
+    #[error(
+        "the environment variable {0} is not set and no default is given (`${{{0}:-default}}`)"
+    )]
     Unset(String),
     /// `${` without its `}`, or a name that is none.
     #[error("`{0}` is not of the form `${{NAME}}` or `${{NAME:-default}}`")]

@@ -156,7 +156,11 @@ async fn send_one(
             // could be followed.
             let message = aws_message(&error);
             let code = error.code().unwrap_or("NoAnswer").to_owned();
-            (String::new(), Outcome::Refused, serde_json::json!({ "code": code, "message": message }))
+            (
+                String::new(),
+                Outcome::Refused,
+                serde_json::json!({ "code": code, "message": message }),
+            )
         }
     };
     Sent { trace, request_id, start_us, latency_us, outcome, answer }

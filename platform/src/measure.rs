@@ -145,7 +145,8 @@ impl<'a> Bench<'a> {
                     qualifier: arms[arm].entry_version(),
                 };
                 let pace = Pace::Closed { concurrency: 1 };
-                sent[arm].extend(load::send(target, &now, pace, |one| progress.answered(one)).await);
+                sent[arm]
+                    .extend(load::send(target, &now, pace, |one| progress.answered(one)).await);
             }
             turn = TURN;
         }

@@ -52,9 +52,9 @@ impl Request {
     pub fn accepts(&self, answer: &Value) -> bool {
         fn contains(answer: &Value, expect: &Value) -> bool {
             match expect {
-                Value::Object(fields) => fields
-                    .iter()
-                    .all(|(key, expect)| answer.get(key).is_some_and(|part| contains(part, expect))),
+                Value::Object(fields) => fields.iter().all(|(key, expect)| {
+                    answer.get(key).is_some_and(|part| contains(part, expect))
+                }),
                 other => answer == other,
             }
         }
@@ -200,14 +200,17 @@ mod tests {
 
     #[test]
     fn the_same_seed_and_number_give_the_same_payload() {
-        let templates =
-            PayloadTemplates::new(vec![template(json!({"id": "{{uuid}}", "n": ["{{sequence}}"]}), 1)])
-                .unwrap();
+        let templates = PayloadTemplates::new(vec![template(
+            json!({"id": "{{uuid}}", "n": ["{{sequence}}"]}),
+            1,
+        )])
+        .unwrap();
         let first = bodies(&templates, 7, 0, 10);
         assert_eq!(first[3..], bodies(&templates, 7, 3, 7));
         assert_ne!(first, bodies(&templates, 8, 0, 10));
         assert_eq!(first[4]["n"][0], json!(4));
-        let ids: std::collections::BTreeSet<_> = first.iter().map(|p| p["id"].to_string()).collect();
+        let ids: std::collections::BTreeSet<_> =
+            first.iter().map(|p| p["id"].to_string()).collect();
         assert_eq!(ids.len(), 10);
     }
 
@@ -226,7 +229,8 @@ mod tests {
 
     #[test]
     fn weights_choose_between_templates() {
-        let templates = PayloadTemplates::new(vec![template(json!(1), 3), template(json!(2), 1)]).unwrap();
+        let templates =
+            PayloadTemplates::new(vec![template(json!(1), 3), template(json!(2), 1)]).unwrap();
         let ones = bodies(&templates, 1, 0, 4000).iter().filter(|p| **p == json!(1)).count();
         assert!((2850..3150).contains(&ones), "{ones} of 4000, expected about 3000");
     }

@@ -144,7 +144,9 @@ impl Project {
             };
             if !task.code.is_dir() {
                 let path = task.code.display();
-                return Err(error(format!("the code of task `{name}` is missing: no folder {path}")));
+                return Err(error(format!(
+                    "the code of task `{name}` is missing: no folder {path}"
+                )));
             }
             let bootstrap = task.code.join("bootstrap");
             if !bootstrap.is_file() {
@@ -284,7 +286,9 @@ impl Resolver<'_> {
     ) -> Result<BTreeMap<String, String>, InputError> {
         let mut environment = BTreeMap::new();
         for (key, value) in layers.into_iter().flatten() {
-            if key.starts_with("AWS_LAMBDA_") || key.starts_with("FUSELINE_") && key != "FUSELINE_VCPU" {
+            if key.starts_with("AWS_LAMBDA_")
+                || key.starts_with("FUSELINE_") && key != "FUSELINE_VCPU"
+            {
                 return Err(self.error(
                     value.referenced,
                     format!("the variable {key} is reserved"),
@@ -474,10 +478,22 @@ tasks:
             "w.yaml:7:27: `1KB` is not an amount of memory: write whole MB, such as 512, 512MB or \
              2GB",
         );
-        check_error("calls:", "call:", "w.yaml:6:19: unknown field `call`, expected one of code, runtime, handler, memory, timeout, role, environment, calls");
-        check_error("runtime: provided.al2023", "runtime: python3.12", "w.yaml:4:22: the runtime `python3.12` is not supported yet");
+        check_error(
+            "calls:",
+            "call:",
+            "w.yaml:6:19: unknown field `call`, expected one of code, runtime, handler, memory, timeout, role, environment, calls",
+        );
+        check_error(
+            "runtime: provided.al2023",
+            "runtime: python3.12",
+            "w.yaml:4:22: the runtime `python3.12` is not supported yet",
+        );
         check_error("K: v", "FUSELINE_X: v", "w.yaml:7:59: the variable FUSELINE_X is reserved");
-        check_error(":-x:${WORKFLOW_DIRECTORY}/d}", "}", "w.yaml:4:72: the environment variable URL is not set and no default is given (`${URL:-default}`)");
+        check_error(
+            ":-x:${WORKFLOW_DIRECTORY}/d}",
+            "}",
+            "w.yaml:4:72: the environment variable URL is not set and no default is given (`${URL:-default}`)",
+        );
     }
 
     #[test]

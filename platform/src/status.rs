@@ -116,9 +116,8 @@ pub async fn live(
         groups.insert(root, (inlined, memory));
     }
     let inlined = |root: &TaskName| groups.get(root).map(|(inlined, _)| inlined.clone());
-    let deployment = Deployment::from_groups(&project.workflow, |root| {
-        inlined(root).unwrap_or_default()
-    });
+    let deployment =
+        Deployment::from_groups(&project.workflow, |root| inlined(root).unwrap_or_default());
     let space = ResourceSpace::lambda();
     Ok(Some(groups.iter().fold(deployment, |deployment, (root, (_, memory))| {
         match deployment.functions().contains_key(root) {

@@ -3,85 +3,38 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use uuid::Uuid;
 use wire::function_name::FunctionName;
 use wire::record::{CallKind, CallOutcome, CallRecord, CallSite, RECORD_VERSION, Record};
 
+use crate::api_request::{ApiRequest, Wanted};
 use crate::attempts::Attempt;
 use crate::call::{self, Call, Receipt};
 use crate::clock;
-use crate::forward::{ForwardError, Outgoing, Scope};
+use crate::forward::{ForwardError, Outgoing};
 use crate::message::{
     AMZN_REQUEST_ID, AMZN_TRACE_ID, Answer, AnyBody, FUNCTION_ERROR, MAX_REQUEST_BYTES, Read,
     function_error_type, read,
 };
-use crate::pool::Context;
 use crate::server::Caller;
 use crate::task::Task;
 use crate::trace;
 
-const INVOCATION_TYPE: HeaderName = HeaderName::from_static("x-amz-invocation-type");
-const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("x-amz-client-context");
 const INVOCATION_ID: HeaderName = HeaderName::from_static("amz-sdk-invocation-id");
 
 /// Largest request of the Lambda API, in bytes: a function's code.
 const MAX_OTHER_BYTES: usize = 70 << 20;
 
-/// What an invocation asks for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Wanted {
-    Result,
-    Event,
-    DryRun,
-}
-
-impl Wanted {
-    fn of(headers: &HeaderMap) -> Self {
-        match headers.get(INVOCATION_TYPE).map(HeaderValue::as_bytes) {
-            Some(b"Event") => Self::Event,
-            Some(b"DryRun") => Self::DryRun,
-            _ => Self::Result,
-        }
-    }
-}
-
-/// A request of a child to the Lambda API.
-struct ApiRequest {
-    method: Method,
-    /// Path without doubled slashes, and query.
-    path: String,
-    query: Option<String>,
-    headers: HeaderMap,
-    scope: Scope,
-    context: Option<Arc<Context>>,
-    /// The function it is about, if it invokes one.
-    function: Option<FunctionName>,
-    start_us: u64,
-}
-
 /// Serves one request.
 pub(crate) async fn serve(caller: &Caller, request: Request<Incoming>) -> Response<AnyBody> {
     let start_us = clock::now_us();
     let (head, body) = request.into_parts();
-    let path = single_slashes(head.uri.path());
-    let request = ApiRequest {
-        function: invoked(&path),
-        scope: Scope::of(&head.headers),
-        context: caller.context(),
-        method: head.method,
-        query: head.uri.query().map(str::to_owned),
-        headers: head.headers,
-        path,
-        start_us,
-    };
+    let request = ApiRequest::new(head, caller.context(), start_us);
     if let Some(key) =
         request.scope.key.as_deref().filter(|key| !caller.instance.forwarder.is_own_key(key))
     {
@@ -180,7 +133,7 @@ async fn make(
             request_id,
             // Lambda's event when there is no payload.
             payload: if body.is_empty() { Bytes::from_static(b"{}") } else { body.clone() },
-            client_context: client_context(&request.headers),
+            client_context: request.client_context(),
             trace: request.trace().map(str::to_owned),
             caller: request.context.clone(),
         };
@@ -204,38 +157,9 @@ impl Done {
     }
 }
 
-impl ApiRequest {
-    /// The trace header that the request carries on.
-    fn trace(&self) -> Option<&str> {
-        let sent = self.headers.get(AMZN_TRACE_ID).and_then(|value| value.to_str().ok());
-        let current = self.context.as_ref().and_then(|context| context.trace.as_deref());
-        trace::of_call(sent, current)
-    }
-
-    /// Whether a function name, given as it is, means a function of this account and region.
-    fn is_local(&self, caller: &Caller, name: &FunctionName) -> bool {
-        let own_region = caller.instance.settings.region.as_deref();
-        let own_account =
-            self.context.as_ref().and_then(|context| context.arn.as_deref()?.split(':').nth(4));
-        let same =
-            |other: &Option<String>, own: Option<&str>| other.is_none() || other.as_deref() == own;
-        same(&name.account, own_account)
-            && same(&name.region, own_region)
-            // A client for another region means the function of that region.
-            && (own_region.is_none() || same(&self.scope.region, own_region))
-    }
-
-    /// Whether the call names a version or an alias.
-    fn is_qualified(&self, name: &FunctionName) -> bool {
-        let query = self.query.as_deref().unwrap_or_default();
-        name.qualifier.is_some()
-            || query.split('&').any(|pair| pair.split('=').next() == Some("Qualifier"))
-    }
-}
-
 /// The task that serves a call inside, if one may.
 fn inline_callee(caller: &Caller, request: &ApiRequest, name: &FunctionName) -> Option<Arc<Task>> {
-    let may = !request.is_qualified(name) && request.is_local(caller, name);
+    let may = !request.is_qualified(name) && request.is_local(&caller.instance.settings, name);
     caller.instance.tasks.get(&name.name).filter(|_| may).cloned()
 }
 
@@ -259,7 +183,7 @@ async fn send(
     }
     let outgoing = Outgoing {
         method: request.method.clone(),
-        path: routed_path(caller, request),
+        path: request.routed_path(&caller.instance.settings),
         headers,
         body,
         region: request.scope.region.clone(),
@@ -270,7 +194,7 @@ async fn send(
             response.headers_mut().remove(TRANSFER_ENCODING);
             Ok(response)
         }
-        // Nobody has executed anything, so the SDK may try again.
+        // The SDK tries again, as it does when it cannot reach Lambda itself.
         Err(error @ ForwardError::Send { .. }) => {
             Err(Answer::refusal(StatusCode::BAD_GATEWAY, "ServiceException", &error.to_string()))
         }
@@ -278,26 +202,6 @@ async fn send(
             Err(Answer::refusal(StatusCode::FORBIDDEN, "AccessDeniedException", &error.to_string()))
         }
     }
-}
-
-/// Path and query of a request that leaves, pinned to the version that its function's route names.
-fn routed_path(caller: &Caller, request: &ApiRequest) -> String {
-    let mut path = request.path.clone();
-    let mut separator = '?';
-    if let Some(query) = &request.query {
-        path = format!("{path}?{query}");
-        separator = '&';
-    }
-    let route = request
-        .function
-        .as_ref()
-        .filter(|name| !request.is_qualified(name) && request.is_local(caller, name))
-        .and_then(|name| caller.instance.settings.routes.get(&name.name));
-    if let Some(qualifier) = route {
-        let qualifier = utf8_percent_encode(qualifier, NON_ALPHANUMERIC);
-        path = format!("{path}{separator}Qualifier={qualifier}");
-    }
-    path
 }
 
 /// An answer from outside, read to its end.
@@ -361,66 +265,9 @@ fn record(
     })
 }
 
-/// The client context as a callee gets it: what the caller sent, decoded from base64.
-fn client_context(headers: &HeaderMap) -> Option<HeaderValue> {
-    let decoded = BASE64_STANDARD.decode(headers.get(CLIENT_CONTEXT)?).ok()?;
-    HeaderValue::from_bytes(&decoded).ok()
-}
-
-/// Some SDKs put two slashes after an endpoint.
-fn single_slashes(path: &str) -> String {
-    let mut single = String::with_capacity(path.len());
-    for character in path.chars() {
-        if character != '/' || !single.ends_with('/') {
-            single.push(character);
-        }
-    }
-    single
-}
-
-/// The function that a path invokes.
-fn invoked(path: &str) -> Option<FunctionName> {
-    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
-    match segments.as_slice() {
-        ["2015-03-31", "functions", name, "invocations"]
-        | ["2021-11-15", "functions", name, "response-streaming-invocations"] => {
-            FunctionName::parse(name).ok()
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn invocations_are_recognised_by_their_path() {
-        for (path, expect) in [
-            ("/2015-03-31/functions/b/invocations", Some("b")),
-            ("//2015-03-31/functions/b/invocations", Some("b")),
-            ("/2015-03-31/functions/b%3Alive/invocations", Some("b:live")),
-            ("/2021-11-15/functions/b/response-streaming-invocations", Some("b")),
-            ("/2015-03-31/functions/b", None),
-            ("/2015-03-31/functions/../invocations", None),
-        ] {
-            let got = invoked(&single_slashes(path)).map(|name| name.to_string());
-            assert_eq!(got.as_deref(), expect, "{path}");
-        }
-    }
-
-    #[test]
-    fn the_client_context_is_decoded_or_left_out() {
-        let context = |text: &'static str| {
-            client_context(&HeaderMap::from_iter([(
-                CLIENT_CONTEXT,
-                HeaderValue::from_static(text),
-            )]))
-        };
-        assert_eq!(context("eyJhIjoxfQ=="), Some(HeaderValue::from_static("{\"a\":1}")));
-        assert_eq!(context("not base64"), None);
-        assert_eq!(client_context(&HeaderMap::new()), None);
-    }
 
     #[test]
     fn how_a_remote_call_ended_is_read_from_its_answer() {

@@ -12,6 +12,7 @@
 //! Everything runs on one thread: the kernel ends a child when the *thread* that started it ends,
 //! and calls spend their time in the children, not here.
 
+mod api_request;
 mod attempts;
 mod call;
 mod clock;

@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: the built command, ways to run it, and what it left behind.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -37,7 +38,8 @@ pub fn program(name: &str) -> PathBuf {
                 .filter_map(|line| serde_json::from_str::<Value>(line).ok())
                 .find_map(|message| {
                     let program = Path::new(message["executable"].as_str()?).to_owned();
-                    (program.file_name()? == "fuseline").then(|| program.parent().map(Path::to_owned))?
+                    (program.file_name()? == "fuseline")
+                        .then(|| program.parent().map(Path::to_owned))?
                 })
                 .expect("cargo names the program fuseline")
         })
@@ -99,6 +101,8 @@ fn database(state: &Path) -> PathBuf {
 /// not enough for two. Everything is removed when it is dropped.
 pub struct State {
     folder: tempfile::TempDir,
+    /// What other servers on this machine have in Docker.
+    in_docker_before: BTreeSet<String>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -114,7 +118,26 @@ impl State {
         // A test that failed leaves nothing that the next one could trip over.
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::Builder::new().prefix("-").tempdir().expect("a folder can be made");
-        Self { folder, _alone: alone }
+        Self { folder, in_docker_before: in_docker(), _alone: alone }
+    }
+
+    /// Asserts that no server of this test left anything: no directory, no process, and no
+    /// container, network or image.
+    ///
+    /// # Panics
+    /// If one did.
+    pub fn assert_nothing_left(&self) {
+        let servers = std::fs::read_dir(self.path().join("servers")).into_iter().flatten();
+        let left: Vec<_> = servers.flatten().map(|entry| entry.path()).collect();
+        assert!(left.is_empty(), "{left:?}");
+        // Functions' programs are unpacked below the state directory.
+        for process in std::fs::read_dir("/proc").expect("Linux").flatten() {
+            if let Ok(program) = std::fs::read_link(process.path().join("exe")) {
+                assert!(!program.starts_with(self.path()), "{} still runs", program.display());
+            }
+        }
+        let left: Vec<_> = in_docker().difference(&self.in_docker_before).cloned().collect();
+        assert!(left.is_empty(), "left in Docker: {left:?}");
     }
 
     /// Its path.
@@ -219,11 +242,12 @@ pub fn docker(arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Containers and networks of ours, running or not, as Docker lists them.
-#[must_use]
-pub fn left_in_docker() -> String {
+/// Containers, networks and images of ours, in use or not, as Docker lists them.
+fn in_docker() -> BTreeSet<String> {
     let of_ours = ["--filter", "label=fuseline.server", "--quiet"];
-    let containers = docker(&[&["ps", "--all"], of_ours.as_slice()].concat()).unwrap_or_default();
-    let networks = docker(&[&["network", "ls"], of_ours.as_slice()].concat()).unwrap_or_default();
-    containers + &networks
+    [["ps", "--all"], ["network", "ls"], ["image", "ls"]]
+        .iter()
+        .filter_map(|list| docker(&[list.as_slice(), of_ours.as_slice()].concat()))
+        .flat_map(|ids| ids.lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
 }

@@ -34,7 +34,8 @@ pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
             sandbox: "unknown".into(),
             invoke_overhead: "as it is there".into(),
         };
-        let job = Job { arguments, project: &project, parameters: &parameters, progress: &progress };
+        let job =
+            Job { arguments, project: &project, parameters: &parameters, progress: &progress };
         tokio::select! {
             report = job.run(&endpoint, conditions) => {
                 job.put_back(&endpoint).await?;

@@ -22,7 +22,8 @@ pub(crate) async fn run(target: &TargetArguments) -> Result<(), CliError> {
             "functions": functions,
         }));
     }
-    let mut table = render::table(&["function", "memory, MB", "timeout, s", "versions", "modified"]);
+    let mut table =
+        render::table(&["function", "memory, MB", "timeout, s", "versions", "modified"]);
     for function in &functions {
         table.add_row(vec![
             function.name.clone(),

@@ -24,9 +24,6 @@ use crate::sandbox::{Exit, MemoryUse, SandboxError, SandboxSpec};
 
 /// Where a container sees its function's code, as on Lambda.
 pub(crate) const TASK_ROOT: &str = "/var/task";
-/// Output counts as complete when none came for this long: it travels through the engine, which
-/// does not say what is still on its way.
-const OUTPUT_QUIET: Duration = Duration::from_millis(1);
 /// Rounds of waiting for quiet output at most, for a function that never stops printing.
 const OUTPUT_ROUNDS: usize = 20;
 
@@ -131,13 +128,17 @@ impl Container {
         inspected.is_ok_and(|it| it.state.and_then(|state| state.oom_killed).unwrap_or(false))
     }
 
-    pub(crate) async fn drain(&self) {
+    /// Output travels through the engine, which does not say what is still on its way: it counts
+    /// as complete when none came for a while.
+    pub(crate) async fn drain(&self, quiet: Duration) {
         let mut output = self.output.clone();
         for _ in 0..OUTPUT_ROUNDS {
             output.mark_unchanged();
-            match tokio::time::timeout(OUTPUT_QUIET, output.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return,
+            // Not tokio's timer, which waits for a millisecond at least.
+            let pause = tokio::task::spawn_blocking(move || std::thread::sleep(quiet));
+            // An end of the pause or of the output that comes early is an end of waiting.
+            if pause.await.is_err() || !output.has_changed().unwrap_or(false) {
+                return;
             }
         }
     }

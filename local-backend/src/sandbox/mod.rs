@@ -8,7 +8,7 @@ pub(crate) mod process;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -146,10 +146,11 @@ impl Sandbox {
         }
     }
 
-    /// Takes in what the function has printed so far.
-    pub(crate) async fn drain(&self) {
+    /// Takes in what the function has printed so far; where that cannot be known, what comes until
+    /// nothing came for as long as `quiet`.
+    pub(crate) async fn drain(&self, quiet: Duration) {
         match self {
-            Self::Docker(container) => container.drain().await,
+            Self::Docker(container) => container.drain(quiet).await,
             Self::Process(process) => process.drain(),
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::in_each_sandbox;
+use crate::support::{in_each_sandbox, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_page_and_filter() {
@@ -11,7 +11,8 @@ async fn events_page_and_filter() {
         for index in 0..4 {
             platform.invoke("f", json!({ "print": format!("line {index}") })).await.ok();
         }
-        platform.reports("f", 4).await;
+        until("all is there", async || (platform.messages("f").await.len() == 16).then_some(()))
+            .await;
         let mut parameters = json!({ "logGroupName": "/aws/lambda/f", "limit": 3 });
         let mut messages = Vec::new();
         loop {

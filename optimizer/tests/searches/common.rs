@@ -38,24 +38,11 @@ impl Case {
     /// Equal tasks of 20 ms CPU time and 512 MB, without any noise.
     pub(crate) fn even(count: usize, calls: Vec<(usize, usize, CallKind, u32)>) -> Self {
         Self {
-            tasks: vec![
-                CaseTask {
-                    cpu_us: 20_000,
-                    needed_mb: 30,
-                    memory_mb: 512
-                };
-                count
-            ],
+            tasks: vec![CaseTask { cpu_us: 20_000, needed_mb: 30, memory_mb: 512 }; count],
             calls,
-            overhead: Overhead {
-                median_us: 15_000,
-                p95_us: 15_000,
-            },
+            overhead: Overhead { median_us: 15_000, p95_us: 15_000 },
             jitter_permille: 0,
-            slo: Slo {
-                latency_us: 100_000_000,
-                percentile: 95,
-            },
+            slo: Slo { latency_us: 100_000_000, percentile: 95 },
             seed: 1,
         }
     }
@@ -65,12 +52,7 @@ impl Case {
         let tasks: IndexMap<TaskName, Task> = (0..self.tasks.len())
             .map(|index| {
                 let memory = MemoryMb(self.tasks[index].memory_mb);
-                (
-                    name(index),
-                    Task {
-                        resources: space.resources_for_memory(memory),
-                    },
-                )
+                (name(index), Task { resources: space.resources_for_memory(memory) })
             })
             .collect();
         let calls: Vec<Call> = self
@@ -96,20 +78,13 @@ impl Case {
     pub(crate) fn parameters(&self) -> SimulatorParameters {
         let mut times: BTreeMap<TaskName, BTreeMap<TaskName, u32>> = BTreeMap::new();
         for (caller, callee, _, count) in &self.calls {
-            times
-                .entry(name(*caller))
-                .or_default()
-                .insert(name(*callee), *count);
+            times.entry(name(*caller)).or_default().insert(name(*callee), *count);
         }
         let needs = |task: &CaseTask| SimulatedTask {
             cpu_us: task.cpu_us,
             memory: MemoryMb(task.needed_mb),
         };
-        let tasks = self
-            .tasks
-            .iter()
-            .enumerate()
-            .map(|(at, task)| (name(at), needs(task)));
+        let tasks = self.tasks.iter().enumerate().map(|(at, task)| (name(at), needs(task)));
         SimulatorParameters {
             tasks: tasks.collect(),
             times,
@@ -129,11 +104,7 @@ pub(crate) fn name(index: usize) -> TaskName {
 /// How property tests run. A failing case is printed, to be made a test of its own, not written to
 /// a file.
 pub(crate) fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// What a search went through.
@@ -144,10 +115,7 @@ pub(crate) struct Course {
 
 impl Course {
     pub(crate) fn decisions(&self) -> Vec<Decision> {
-        self.trials
-            .iter()
-            .map(|(_, verdict)| verdict.decision)
-            .collect()
+        self.trials.iter().map(|(_, verdict)| verdict.decision).collect()
     }
 }
 
@@ -160,21 +128,14 @@ pub(crate) fn drive<S: Search>(mut search: S, simulator: &Simulator, resumed: Re
             search = serde_json::from_str(&text).unwrap();
             assert_eq!(serde_json::to_string(&search).unwrap(), text);
         }
-        assert_eq!(
-            search.next(),
-            search.next(),
-            "the same answer until it observes"
-        );
+        assert_eq!(search.next(), search.next(), "the same answer until it observes");
         match search.next() {
             Step::Try(trial) => {
                 let verdict = search.observe(&simulator.measure(&trial, round));
                 trials.push((trial.deployment.to_string(), verdict));
             }
             Step::Done(recommendation) => {
-                return Course {
-                    trials,
-                    recommendation,
-                };
+                return Course { trials, recommendation };
             }
         }
     }
@@ -190,8 +151,6 @@ pub(crate) enum Resumed {
 /// Cost of ten executions of a deployment and whether they keep the SLO.
 pub(crate) fn judge(case: &Case, deployment: &Deployment) -> (u64, bool) {
     let executions = case.simulator().run(deployment, 10, 9_999);
-    let cost = measurement::warm(&executions)
-        .map(|execution| execution.cost().0)
-        .sum();
+    let cost = measurement::warm(&executions).map(|execution| execution.cost().0).sum();
     (cost, measurement::keeps_slo(&executions, case.slo))
 }

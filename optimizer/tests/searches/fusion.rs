@@ -11,10 +11,7 @@ use optimizer::workflow::CallKind::{Async, Sync};
 use optimizer::workflow::Slo;
 use proptest::prelude::*;
 
-const PARAMETERS: FusionParameters = FusionParameters {
-    executions: 5,
-    seed: 3,
-};
+const PARAMETERS: FusionParameters = FusionParameters { executions: 5, seed: 3 };
 
 fn fusion(case: &Case) -> FusionSearch {
     let workflow = case.workflow();
@@ -24,16 +21,8 @@ fn fusion(case: &Case) -> FusionSearch {
 /// A connected graph of up to five tasks with different sizes, without noise, and an SLO that the
 /// unfused deployment just keeps or keeps with room.
 fn any_case() -> impl Strategy<Value = Case> {
-    let task = (
-        1_000_u64..60_000,
-        8_u32..50,
-        prop::sample::select(vec![128, 256, 512, 1_024]),
-    )
-        .prop_map(|(cpu_us, needed_mb, memory_mb)| CaseTask {
-            cpu_us,
-            needed_mb,
-            memory_mb,
-        });
+    let task = (1_000_u64..60_000, 8_u32..50, prop::sample::select(vec![128, 256, 512, 1_024]))
+        .prop_map(|(cpu_us, needed_mb, memory_mb)| CaseTask { cpu_us, needed_mb, memory_mb });
     let tasks = prop::collection::vec(task, 2..=5);
     let edges = prop::collection::vec((0_usize..5, prop::bool::weighted(0.8), 1_u32..=2), 4);
     let extra = prop::collection::vec((0_usize..5, 0_usize..5), 0..=2);
@@ -47,24 +36,14 @@ fn any_case() -> impl Strategy<Value = Case> {
                 case.calls.push((caller % callee, callee, kind, times));
             }
             for (one, other) in extra.into_iter().filter(|(a, b)| a < b && *b < count) {
-                if !case
-                    .calls
-                    .iter()
-                    .any(|call| (call.0, call.1) == (one, other))
-                {
+                if !case.calls.iter().any(|call| (call.0, call.1) == (one, other)) {
                     case.calls.push((one, other, Sync, 1));
                 }
             }
-            case.overhead = Overhead {
-                median_us: overhead_us,
-                p95_us: overhead_us,
-            };
+            case.overhead = Overhead { median_us: overhead_us, p95_us: overhead_us };
             let unfused = Deployment::unfused(&case.workflow());
             let latency_us = case.simulator().run(&unfused, 1, 0)[1].latency_us;
-            case.slo = Slo {
-                latency_us: latency_us * room_percent / 100,
-                percentile: 95,
-            };
+            case.slo = Slo { latency_us: latency_us * room_percent / 100, percentile: 95 };
             case
         },
     )
@@ -118,24 +97,13 @@ proptest! {
 fn the_thesis_example_ends_in_two_groups() {
     let case = Case::even(4, vec![(0, 1, Sync, 1), (1, 2, Async, 1), (2, 3, Sync, 1)]);
     let course = drive(fusion(&case), &case.simulator(), Resumed::No);
-    assert_eq!(
-        course.recommendation.deployment.to_string(),
-        "(t0,t1)-(t2,t3)"
-    );
+    assert_eq!(course.recommendation.deployment.to_string(), "(t0,t1)-(t2,t3)");
     // Both regions at once.
     assert_eq!(course.decisions(), [Decision::Measured, Decision::Kept]);
     let reasons = &course.recommendation.reasons;
     assert_eq!(reasons.len(), 4, "{reasons:#?}");
-    assert!(
-        reasons[1].starts_with("fused t0 → t1: cost per execution fell by "),
-        "{}",
-        reasons[1]
-    );
-    assert!(
-        reasons[1].ends_with(" within the SLO of 100000 ms"),
-        "{}",
-        reasons[1]
-    );
+    assert!(reasons[1].starts_with("fused t0 → t1: cost per execution fell by "), "{}", reasons[1]);
+    assert!(reasons[1].ends_with(" within the SLO of 100000 ms"), "{}", reasons[1]);
     assert_eq!(reasons[3], "left t1 ⇢ t2 remote: t1 does not wait for it");
 }
 
@@ -144,17 +112,8 @@ fn the_call_that_double_bills_most_comes_first() {
     // All are as fast, but t0 waits once for t1, five times for t2 and twice for t3.
     let case = Case::even(4, vec![(0, 1, Sync, 1), (0, 2, Sync, 5), (0, 3, Sync, 2)]);
     let course = drive(fusion(&case), &case.simulator(), Resumed::No);
-    let deployments: Vec<&str> = course
-        .trials
-        .iter()
-        .map(|(text, _)| text.as_str())
-        .collect();
-    let expected = [
-        "(t0)-(t1)-(t2)-(t3)",
-        "(t0,t2)-(t1)-(t3)",
-        "(t0,t2,t3)-(t1)",
-        "(t0,t1,t2,t3)",
-    ];
+    let deployments: Vec<&str> = course.trials.iter().map(|(text, _)| text.as_str()).collect();
+    let expected = ["(t0)-(t1)-(t2)-(t3)", "(t0,t2)-(t1)-(t3)", "(t0,t2,t3)-(t1)", "(t0,t1,t2,t3)"];
     assert_eq!(deployments, expected);
 }
 
@@ -162,91 +121,45 @@ fn the_call_that_double_bills_most_comes_first() {
 fn a_fusion_that_breaks_the_slo_is_undone() {
     // t1 is fast with its 1769 MB and takes almost fourteen times as long with t0's 128 MB.
     let mut case = Case::even(2, vec![(0, 1, Sync, 1)]);
-    case.tasks[0] = CaseTask {
-        cpu_us: 1_000,
-        needed_mb: 30,
-        memory_mb: 128,
-    };
-    case.tasks[1] = CaseTask {
-        cpu_us: 50_000,
-        needed_mb: 30,
-        memory_mb: 1_769,
-    };
+    case.tasks[0] = CaseTask { cpu_us: 1_000, needed_mb: 30, memory_mb: 128 };
+    case.tasks[1] = CaseTask { cpu_us: 50_000, needed_mb: 30, memory_mb: 1_769 };
     case.slo.latency_us = 200_000;
     let course = drive(fusion(&case), &case.simulator(), Resumed::No);
     assert_eq!(course.decisions(), [Decision::Measured, Decision::Undone]);
     assert_eq!(course.recommendation.deployment.to_string(), "(t0)-(t1)");
     let reason = &course.recommendation.reasons[1];
-    assert!(
-        reason.contains("p95 709 ms over the SLO of 200 ms"),
-        "{reason}"
-    );
-    assert!(
-        reason.contains("the mean latency of its region rose from 78.9 ms"),
-        "{reason}"
-    );
+    assert!(reason.contains("p95 709 ms over the SLO of 200 ms"), "{reason}");
+    assert!(reason.contains("the mean latency of its region rose from 78.9 ms"), "{reason}");
 }
 
 #[test]
 fn only_the_slower_region_is_undone_and_the_rest_is_measured_again() {
     // t0 and t1 as above; t2 and t3, called asynchronously, gain by fusion.
     let mut case = Case::even(4, vec![(0, 1, Sync, 1), (0, 2, Async, 1), (2, 3, Sync, 1)]);
-    case.tasks[0] = CaseTask {
-        cpu_us: 1_000,
-        needed_mb: 30,
-        memory_mb: 128,
-    };
-    case.tasks[1] = CaseTask {
-        cpu_us: 50_000,
-        needed_mb: 30,
-        memory_mb: 1_769,
-    };
+    case.tasks[0] = CaseTask { cpu_us: 1_000, needed_mb: 30, memory_mb: 128 };
+    case.tasks[1] = CaseTask { cpu_us: 50_000, needed_mb: 30, memory_mb: 1_769 };
     case.slo.latency_us = 200_000;
     let course = drive(fusion(&case), &case.simulator(), Resumed::No);
-    assert_eq!(
-        course.decisions(),
-        [Decision::Measured, Decision::PartlyKept, Decision::Kept]
-    );
+    assert_eq!(course.decisions(), [Decision::Measured, Decision::PartlyKept, Decision::Kept]);
     assert_eq!(course.trials[2].0, "(t0)-(t1)-(t2,t3)");
-    assert_eq!(
-        course.recommendation.deployment.to_string(),
-        "(t0)-(t1)-(t2,t3)"
-    );
+    assert_eq!(course.recommendation.deployment.to_string(), "(t0)-(t1)-(t2,t3)");
 }
 
 #[test]
 fn a_fusion_that_is_not_shown_cheaper_is_undone() {
     // Fusing saves half of the cost, but five executions that vary by 90 % do not show it.
     let mut case = Case::even(2, vec![(0, 1, Sync, 1)]);
-    case.tasks[0] = CaseTask {
-        cpu_us: 0,
-        needed_mb: 30,
-        memory_mb: 128,
-    };
-    case.tasks[1] = CaseTask {
-        cpu_us: 400_000,
-        needed_mb: 30,
-        memory_mb: 128,
-    };
-    case.overhead = Overhead {
-        median_us: 0,
-        p95_us: 0,
-    };
+    case.tasks[0] = CaseTask { cpu_us: 0, needed_mb: 30, memory_mb: 128 };
+    case.tasks[1] = CaseTask { cpu_us: 400_000, needed_mb: 30, memory_mb: 128 };
+    case.overhead = Overhead { median_us: 0, p95_us: 0 };
     case.jitter_permille = 900;
     let few = drive(fusion(&case), &case.simulator(), Resumed::No);
     let reason = &few.recommendation.reasons[1];
-    assert_eq!(
-        few.decisions(),
-        [Decision::Measured, Decision::Undone],
-        "{reason}"
-    );
+    assert_eq!(few.decisions(), [Decision::Measured, Decision::Undone], "{reason}");
     assert!(reason.ends_with("not shown lower"), "{reason}");
 
     let workflow = case.workflow();
-    let parameters = FusionParameters {
-        executions: 200,
-        ..PARAMETERS
-    };
+    let parameters = FusionParameters { executions: 200, ..PARAMETERS };
     let search = FusionSearch::new(&workflow, Deployment::unfused(&workflow), parameters);
     let many = drive(search, &case.simulator(), Resumed::No);
     assert_eq!(many.decisions(), [Decision::Measured, Decision::Kept]);
@@ -285,21 +198,14 @@ fn calls_that_were_not_seen_are_left_alone() {
 fn nothing_is_fused_on_no_data() {
     let case = Case::even(2, vec![(0, 1, Sync, 1)]);
     let mut search = fusion(&case);
-    search.observe(&search::Outcome {
-        deployment: Vec::new(),
-        control: Vec::new(),
-    });
+    search.observe(&search::Outcome { deployment: Vec::new(), control: Vec::new() });
     assert!(matches!(search.next(), Step::Done(_)));
     // Only cold executions of the trial: its cost is unknown.
     let mut search = fusion(&case);
     let simulator = case.simulator();
-    let Step::Try(first) = search.next() else {
-        panic!("starts with a trial")
-    };
+    let Step::Try(first) = search.next() else { panic!("starts with a trial") };
     search.observe(&simulator.measure(&first, 0));
-    let Step::Try(second) = search.next() else {
-        panic!("has a call to fuse")
-    };
+    let Step::Try(second) = search.next() else { panic!("has a call to fuse") };
     let mut outcome = simulator.measure(&second, 1);
     outcome.deployment.retain(Execution::is_cold);
     assert_eq!(search.observe(&outcome).decision, Decision::Undone);
@@ -310,23 +216,13 @@ fn the_noise_of_a_platform_does_not_hide_what_fusing_saves() {
     for seed in 0..5 {
         let mut case = Case::even(4, vec![(0, 1, Sync, 1), (0, 2, Sync, 2), (0, 3, Sync, 1)]);
         (case.seed, case.jitter_permille) = (seed, 200);
-        case.overhead = Overhead {
-            median_us: 15_000,
-            p95_us: 40_000,
-        };
+        case.overhead = Overhead { median_us: 15_000, p95_us: 40_000 };
         let workflow = case.workflow();
-        let parameters = FusionParameters {
-            executions: 100,
-            seed,
-        };
+        let parameters = FusionParameters { executions: 100, seed };
         let search = FusionSearch::new(&workflow, Deployment::unfused(&workflow), parameters);
         let course = drive(search, &case.simulator(), Resumed::No);
         let found = course.recommendation.deployment.to_string();
-        assert_eq!(
-            found, "(t0,t1,t2,t3)",
-            "seed {seed}: {:#?}",
-            course.recommendation.reasons
-        );
+        assert_eq!(found, "(t0,t1,t2,t3)", "seed {seed}: {:#?}", course.recommendation.reasons);
     }
 }
 
@@ -336,10 +232,7 @@ fn a_workflow_of_200_tasks_is_fused_whole() {
     let mut case = Case::even(200, calls);
     case.tasks.iter_mut().for_each(|task| task.needed_mb = 1);
     let workflow = case.workflow();
-    let parameters = FusionParameters {
-        executions: 2,
-        seed: 1,
-    };
+    let parameters = FusionParameters { executions: 2, seed: 1 };
     let search = FusionSearch::new(&workflow, Deployment::unfused(&workflow), parameters);
     let course = drive(search, &case.simulator(), Resumed::No);
     assert_eq!(course.recommendation.deployment.functions().len(), 1);

@@ -23,21 +23,10 @@ fn simulated_executions_are_consistent() {
         assert_eq!(execution.billed().count(), 4);
         assert_eq!(execution.outcome, Outcome::Ok);
         let entry = execution.spans[0].billed.as_ref().unwrap();
-        let callees: Vec<_> = execution
-            .spans
-            .iter()
-            .filter(|s| s.task == name(1))
-            .collect();
-        assert_eq!(
-            entry.waiting_us,
-            callees.iter().map(|span| span.duration_us).sum::<u64>()
-        );
+        let callees: Vec<_> = execution.spans.iter().filter(|s| s.task == name(1)).collect();
+        assert_eq!(entry.waiting_us, callees.iter().map(|span| span.duration_us).sum::<u64>());
         assert_eq!(execution.latency_us, entry.duration_us);
-        let inner = execution
-            .spans
-            .iter()
-            .find(|span| span.task == name(2))
-            .unwrap();
+        let inner = execution.spans.iter().find(|span| span.task == name(2)).unwrap();
         assert_eq!((&inner.function, inner.billed.is_none()), (&name(1), true));
     }
 }
@@ -46,11 +35,7 @@ fn simulated_executions_are_consistent() {
 fn less_cpu_takes_proportionally_longer_and_more_than_one_does_not_help() {
     let latency_us = |memory_mb| {
         let mut case = Case::even(1, Vec::new());
-        case.tasks[0] = CaseTask {
-            cpu_us: 17_690,
-            needed_mb: 30,
-            memory_mb,
-        };
+        case.tasks[0] = CaseTask { cpu_us: 17_690, needed_mb: 30, memory_mb };
         let unfused = Deployment::unfused(&case.workflow());
         case.simulator().run(&unfused, 1, 0)[1].latency_us
     };
@@ -71,36 +56,19 @@ fn an_instance_out_of_memory_fails_its_callers_and_has_to_be_started_again() {
         assert_eq!(outcomes, [Outcome::Error, Outcome::OutOfMemory]);
         assert!(execution.failed() && execution.is_cold());
     }
-    assert_eq!(
-        executions[1].init_us(),
-        80_000,
-        "the caller's instance lives on"
-    );
+    assert_eq!(executions[1].init_us(), 80_000, "the caller's instance lives on");
 }
 
 #[test]
 fn overheads_have_the_promised_median_and_percentile() {
     let mut case = Case::even(2, vec![(0, 1, Sync, 1)]);
     case.tasks.iter_mut().for_each(|task| task.cpu_us = 0);
-    case.overhead = Overhead {
-        median_us: 15_000,
-        p95_us: 40_000,
-    };
-    let executions = case
-        .simulator()
-        .run(&Deployment::unfused(&case.workflow()), 4_000, 0);
+    case.overhead = Overhead { median_us: 15_000, p95_us: 40_000 };
+    let executions = case.simulator().run(&Deployment::unfused(&case.workflow()), 4_000, 0);
     let mut latencies_us: Vec<u64> = executions[1..].iter().map(|e| e.latency_us).collect();
     latencies_us.sort_unstable();
-    assert!(
-        latencies_us[2_000].abs_diff(15_000) < 1_000,
-        "{}",
-        latencies_us[2_000]
-    );
-    assert!(
-        latencies_us[3_800].abs_diff(40_000) < 3_000,
-        "{}",
-        latencies_us[3_800]
-    );
+    assert!(latencies_us[2_000].abs_diff(15_000) < 1_000, "{}", latencies_us[2_000]);
+    assert!(latencies_us[3_800].abs_diff(40_000) < 3_000, "{}", latencies_us[3_800]);
 }
 
 #[test]

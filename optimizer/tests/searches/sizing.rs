@@ -14,16 +14,11 @@ use proptest::prelude::*;
 
 /// The range of the thesis's experiments.
 fn space() -> ResourceSpace {
-    ResourceSpace::lambda()
-        .with_memory_range(MemoryMb(128), MemoryMb(1_024), 128)
-        .unwrap()
+    ResourceSpace::lambda().with_memory_range(MemoryMb(128), MemoryMb(1_024), 128).unwrap()
 }
 
 fn parameters() -> SizingParameters {
-    SizingParameters {
-        executions: 3,
-        ..SizingParameters::default()
-    }
+    SizingParameters { executions: 3, ..SizingParameters::default() }
 }
 
 /// What a function costs and how long it takes, in microseconds, by its size; `None` is out of
@@ -39,10 +34,7 @@ struct Curves {
 impl Curves {
     fn new(curves: Vec<Curve>) -> Self {
         let calls = (1..curves.len()).map(|callee| (callee - 1, callee, CallKind::Sync, 1));
-        Self {
-            case: Case::even(curves.len(), calls.collect()),
-            curves,
-        }
+        Self { case: Case::even(curves.len(), calls.collect()), curves }
     }
 
     fn start(&self) -> Deployment {
@@ -94,12 +86,7 @@ impl Curves {
                 }
             }
             let latency_us = spans.iter().map(|span| span.duration_us).sum();
-            Execution {
-                trace: index.to_string(),
-                latency_us,
-                spans,
-                outcome,
-            }
+            Execution { trace: index.to_string(), latency_us, spans, outcome }
         };
         (0..4).map(execution).collect()
     }
@@ -111,10 +98,7 @@ impl Curves {
                 Step::Done(recommendation) => return (measured, recommendation),
                 Step::Try(trial) => {
                     let deployment = self.measure(&trial.deployment);
-                    search.observe(&search::Outcome {
-                        deployment,
-                        control: Vec::new(),
-                    });
+                    search.observe(&search::Outcome { deployment, control: Vec::new() });
                     measured.push(trial.deployment);
                 }
             }
@@ -124,21 +108,14 @@ impl Curves {
 }
 
 fn memory_mb(deployment: &Deployment) -> Vec<u32> {
-    deployment
-        .functions()
-        .values()
-        .map(|function| function.resources.memory.0)
-        .collect()
+    deployment.functions().values().map(|function| function.resources.memory.0).collect()
 }
 
 /// A convex curve with its minimum at `best_mb`.
 fn convex(best_mb: u32, steepness: u64) -> Curve {
     Box::new(move |memory| {
         let distance = u64::from(memory.0.abs_diff(best_mb));
-        Some((
-            1_000_000 + steepness * distance * distance,
-            1_000_000 / u64::from(memory.0),
-        ))
+        Some((1_000_000 + steepness * distance * distance, 1_000_000 / u64::from(memory.0)))
     })
 }
 
@@ -200,10 +177,8 @@ proptest! {
 #[test]
 fn one_run_shows_all_functions_smaller_and_one_all_larger() {
     let curves = Curves::new(vec![convex(512, 1), convex(512, 1)]);
-    let (measured, recommendation) = curves.run(curves.search(SizingParameters {
-        local_minima: 1,
-        ..parameters()
-    }));
+    let (measured, recommendation) =
+        curves.run(curves.search(SizingParameters { local_minima: 1, ..parameters() }));
     let sizes: Vec<Vec<u32>> = measured.iter().map(memory_mb).collect();
     assert_eq!(sizes, [vec![512, 512], vec![384, 384], vec![640, 640]]);
     assert_eq!(recommendation.deployment, curves.start());
@@ -216,10 +191,7 @@ fn one_run_shows_all_functions_smaller_and_one_all_larger() {
 #[test]
 fn the_combination_of_the_best_sizes_is_measured_last() {
     let curves = Curves::new(vec![convex(384, 1), convex(640, 1)]);
-    let parameters = SizingParameters {
-        local_minima: 1,
-        ..parameters()
-    };
+    let parameters = SizingParameters { local_minima: 1, ..parameters() };
     let (measured, recommendation) = curves.run(curves.search(parameters));
     assert_eq!(memory_mb(measured.last().unwrap()), [384, 640]);
     assert_eq!(&recommendation.deployment, measured.last().unwrap());
@@ -232,68 +204,37 @@ fn the_cheapest_that_keeps_the_slo_is_recommended() {
     let mut curves = Curves::new(vec![Box::new(curve)]);
     curves.case.slo.latency_us = 100_000;
     let (measured, recommendation) = curves.run(curves.search(parameters()));
-    assert!(
-        measured
-            .iter()
-            .any(|deployment| memory_mb(deployment) == [128])
-    );
+    assert!(measured.iter().any(|deployment| memory_mb(deployment) == [128]));
     assert_eq!(memory_mb(&recommendation.deployment), [640]);
-    let kept: Vec<_> = recommendation
-        .reasons
-        .iter()
-        .filter(|reason| reason.contains("so far"))
-        .collect();
-    assert!(
-        kept[0].contains("p95 100 ms within the SLO of 100 ms"),
-        "{kept:?}"
-    );
+    let kept: Vec<_> =
+        recommendation.reasons.iter().filter(|reason| reason.contains("so far")).collect();
+    assert!(kept[0].contains("p95 100 ms within the SLO of 100 ms"), "{kept:?}");
 }
 
 #[test]
 fn fixed_functions_keep_what_they_have() {
     let curves = Curves::new(vec![convex(128, 1), convex(128, 1)]);
-    let parameters = SizingParameters {
-        fixed: [name(1)].into(),
-        ..parameters()
-    };
+    let parameters = SizingParameters { fixed: [name(1)].into(), ..parameters() };
     let (measured, recommendation) = curves.run(curves.search(parameters));
-    assert!(
-        measured
-            .iter()
-            .all(|deployment| memory_mb(deployment)[1] == 512)
-    );
+    assert!(measured.iter().all(|deployment| memory_mb(deployment)[1] == 512));
     assert_eq!(memory_mb(&recommendation.deployment), [128, 512]);
 }
 
 #[test]
 fn the_iterations_are_bounded() {
     let curves = Curves::new(vec![convex(128, 1)]);
-    let parameters = SizingParameters {
-        max_iterations: 1,
-        ..parameters()
-    };
+    let parameters = SizingParameters { max_iterations: 1, ..parameters() };
     let (measured, recommendation) = curves.run(curves.search(parameters));
-    assert_eq!(
-        measured.len(),
-        3,
-        "start, smaller, larger; their best is among them"
-    );
+    assert_eq!(measured.len(), 3, "start, smaller, larger; their best is among them");
     assert_eq!(memory_mb(&recommendation.deployment), [384]);
-    let none = SizingParameters {
-        max_iterations: 0,
-        ..SizingParameters::default()
-    };
+    let none = SizingParameters { max_iterations: 0, ..SizingParameters::default() };
     assert_eq!(curves.run(curves.search(none)).0.len(), 1);
 }
 
 #[test]
 fn a_start_that_fails_is_left_for_more_memory() {
     let mut curves = Curves::new(vec![floor(384), floor(256)]);
-    curves
-        .case
-        .tasks
-        .iter_mut()
-        .for_each(|task| task.memory_mb = 128);
+    curves.case.tasks.iter_mut().for_each(|task| task.memory_mb = 128);
     let (_, recommendation) = curves.run(curves.search(parameters()));
     assert_eq!(memory_mb(&recommendation.deployment), [384, 256]);
 }
@@ -321,33 +262,21 @@ fn functions_that_are_not_reached_keep_what_they_have() {
 #[test]
 fn a_start_off_the_coupling_is_measured_again_on_it() {
     let curves = Curves::new(vec![convex(512, 1)]);
-    let off = Resources {
-        vcpu: MilliVcpu(2_000),
-        memory: MemoryMb(512),
-    };
+    let off = Resources { vcpu: MilliVcpu(2_000), memory: MemoryMb(512) };
     let start = curves.start().with_resources(&name(0), off);
     let search = SizingSearch::new(&curves.case.workflow(), start, space(), parameters());
     let (measured, _) = curves.run(search);
-    assert_eq!(
-        measured[1],
-        curves.start(),
-        "512 MB with the vCPU that goes with it"
-    );
+    assert_eq!(measured[1], curves.start(), "512 MB with the vCPU that goes with it");
 }
 
 #[test]
 fn a_search_over_many_functions_and_all_of_lambda_ends() {
-    let best: BTreeMap<TaskName, u32> = (0..50)
-        .map(|at| (name(at), 128 + at as u32 * 100))
-        .collect();
+    let best: BTreeMap<TaskName, u32> =
+        (0..50).map(|at| (name(at), 128 + at as u32 * 100)).collect();
     let curves = Curves::new(best.values().map(|mb| convex(*mb, 1)).collect());
     let workflow = curves.case.workflow();
-    let search = SizingSearch::new(
-        &workflow,
-        curves.start(),
-        ResourceSpace::lambda(),
-        parameters(),
-    );
+    let search =
+        SizingSearch::new(&workflow, curves.start(), ResourceSpace::lambda(), parameters());
     let (measured, _) = curves.run(search);
     assert!(measured.len() <= 62, "{} runs", measured.len());
 }

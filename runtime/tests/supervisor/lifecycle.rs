@@ -58,7 +58,7 @@ async fn killing_the_supervisor_leaves_no_child() {
     within(function.process.wait()).await.unwrap();
     // Every process of the function holds its end of the log open.
     function.log_ended().await;
-    assert!(children.into_iter().all(has_ended));
+    within(ended(children)).await;
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn the_supervisor_ends_when_it_is_asked_to_and_so_do_its_children() {
     kill_process(supervisor, Signal::TERM).unwrap();
     assert_eq!(within(function.process.wait()).await.unwrap().code(), Some(0));
     function.log_ended().await;
-    assert!(children.into_iter().all(has_ended));
+    within(ended(children)).await;
 }
 
 #[tokio::test]
@@ -99,8 +99,17 @@ async fn children(function: &mut Function) -> [Pid; 2] {
     })
 }
 
-/// Whether a process has ended, collected by whoever inherited it or not.
-fn has_ended(process: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
-    stat.map_or(true, |stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
+/// Waits until processes have ended, collected by whoever inherited them or not. The kernel closes
+/// their files a moment before that.
+async fn ended(processes: [Pid; 2]) {
+    for process in processes {
+        let stat = format!("/proc/{}/stat", process.as_raw_nonzero());
+        let runs = || {
+            let stat = std::fs::read_to_string(&stat).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+        };
+        while runs() {
+            tokio::task::yield_now().await;
+        }
+    }
 }

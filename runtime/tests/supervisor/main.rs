@@ -8,3 +8,4 @@ mod fused;
 mod leaving;
 mod lifecycle;
 mod passing;
+mod requests;

@@ -213,6 +213,30 @@ pub(crate) fn python(test: &str, script: &str) -> Option<Vec<String>> {
     None
 }
 
+/// A language runtime whose events list HTTP requests, all of which it sends to the Lambda API at once;
+/// its answer lists what came back. For requests that no SDK makes on purpose.
+pub(crate) const REQUESTER: &str = r#"import http.client, json, os, threading
+host = os.environ["AWS_LAMBDA_RUNTIME_API"]
+def send(request, answers, index):
+    api = http.client.HTTPConnection(host)
+    api.request(request.get("method", "POST"), request["path"], request.get("body", ""), request.get("headers", {}))
+    answer = api.getresponse()
+    headers = {name.lower(): value for name, value in answer.getheaders()}
+    answers[index] = {"status": answer.status, "headers": headers, "body": answer.read().decode()}
+api = http.client.HTTPConnection(host)
+while True:
+    api.request("GET", "/2018-06-01/runtime/invocation/next")
+    event = api.getresponse()
+    requests = json.loads(event.read())
+    answers = [None] * len(requests)
+    threads = [threading.Thread(target=send, args=(r, answers, i)) for i, r in enumerate(requests)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    path = "/2018-06-01/runtime/invocation/" + event.headers["Lambda-Runtime-Aws-Request-Id"] + "/response"
+    api.request("POST", path, json.dumps(answers), {"Content-Type": "application/json"})
+    api.getresponse().read()
+"#;
+
 /// Waits for something that comes soon or never.
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(HUNG, what).await.expect("this hangs")

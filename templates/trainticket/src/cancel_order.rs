@@ -83,9 +83,7 @@ pub async fn handle(
     request: Request,
     now_ms: i64,
 ) -> Result<Envelope<Money>, CallError> {
-    let lookup = get_order::Request {
-        order_id: request.order_id,
-    };
+    let lookup = get_order::Request { order_id: request.order_id };
     let mut order: Order = match call(functions, GET_ORDER, &lookup).await?.into_data() {
         Ok(order) => order,
         Err(reason) => return Ok(Envelope::refused(&reason)),
@@ -101,10 +99,7 @@ pub async fn handle(
         return Ok(Envelope::refused(&reason));
     }
 
-    let drawback = refund::Request {
-        user_id: request.login_id,
-        money,
-    };
+    let drawback = refund::Request { user_id: request.login_id, money };
     let refunded: Envelope<Money> = call(functions, REFUND, &drawback).await?;
     Ok(match refunded.into_data() {
         Ok(_balance) => Envelope::granted("Success.", money),

@@ -48,20 +48,12 @@ pub struct Envelope<T> {
 impl<T> Envelope<T> {
     /// The answer to a request that was granted.
     pub fn granted(msg: &str, data: T) -> Self {
-        Self {
-            status: Outcome::Granted,
-            msg: msg.to_owned(),
-            data: Some(data),
-        }
+        Self { status: Outcome::Granted, msg: msg.to_owned(), data: Some(data) }
     }
 
     /// The answer to a request that was refused.
     pub fn refused(msg: &str) -> Self {
-        Self {
-            status: Outcome::Refused,
-            msg: msg.to_owned(),
-            data: None,
-        }
+        Self { status: Outcome::Refused, msg: msg.to_owned(), data: None }
     }
 
     /// The data, or the reason for which there is none.
@@ -97,9 +89,6 @@ mod tests {
     #[test]
     fn gives_the_data_or_the_reason() {
         assert_eq!(Envelope::granted("Success", 7).into_data(), Ok(7));
-        assert_eq!(
-            Envelope::<u8>::refused("No.").into_data(),
-            Err("No.".to_owned())
-        );
+        assert_eq!(Envelope::<u8>::refused("No.").into_data(), Err("No.".to_owned()));
     }
 }

@@ -20,10 +20,8 @@ mod tests {
 
     #[test]
     fn names_every_cause_once() {
-        let error = StoreError::Query {
-            action: "find an order",
-            source: "the disk is full".into(),
-        };
+        let error =
+            StoreError::Query { action: "find an order", source: "the disk is full".into() };
         let text = with_causes(&error);
         assert!(text.starts_with("cannot find an order"), "{text}");
         assert!(text.ends_with(": the disk is full"), "{text}");

@@ -61,9 +61,7 @@ impl FromStr for Money {
             .then(|| format!("{whole}{decimals:0<2}").parse().ok())
             .flatten()
             .map(Self::from_cents)
-            .ok_or_else(|| MoneyError {
-                text: text.to_owned(),
-            })
+            .ok_or_else(|| MoneyError { text: text.to_owned() })
     }
 }
 
@@ -103,43 +101,18 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_amount() {
-        for text in [
-            "",
-            ".",
-            "1.",
-            ".5",
-            "-1",
-            "+1",
-            "1.234",
-            "1e3",
-            "1 ",
-            "٣",
-            "184467440737095516.16",
-        ] {
+        for text in
+            ["", ".", "1.", ".5", "-1", "+1", "1.234", "1e3", "1 ", "٣", "184467440737095516.16"]
+        {
             assert!(text.parse::<Money>().is_err(), "{text:?}");
         }
     }
 
     #[test]
     fn four_fifths_round_to_the_nearest_cent() {
-        for (cents, share) in [
-            (0, 0),
-            (1, 1),
-            (2, 2),
-            (3, 2),
-            (4, 3),
-            (5, 4),
-            (10_000, 8_000),
-        ] {
-            assert_eq!(
-                Money::from_cents(cents).four_fifths(),
-                Money::from_cents(share),
-                "{cents}"
-            );
+        for (cents, share) in [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (5, 4), (10_000, 8_000)] {
+            assert_eq!(Money::from_cents(cents).four_fifths(), Money::from_cents(share), "{cents}");
         }
-        assert_eq!(
-            Money::from_cents(u64::MAX).four_fifths().cents,
-            14_757_395_258_967_641_292
-        );
+        assert_eq!(Money::from_cents(u64::MAX).four_fifths().cents, 14_757_395_258_967_641_292);
     }
 }

@@ -142,14 +142,8 @@ mod tests {
         for number in 0..=8 {
             assert_eq!(i32::from(SeatClass::try_from(number).unwrap()), number);
         }
-        assert_eq!(
-            OrderStatus::try_from(7),
-            Err("unknown order status 7".to_owned())
-        );
-        assert_eq!(
-            SeatClass::try_from(-1),
-            Err("unknown seat class -1".to_owned())
-        );
+        assert_eq!(OrderStatus::try_from(7), Err("unknown order status 7".to_owned()));
+        assert_eq!(SeatClass::try_from(-1), Err("unknown seat class -1".to_owned()));
     }
 
     #[test]

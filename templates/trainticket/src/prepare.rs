@@ -132,9 +132,6 @@ mod tests {
     fn names_the_line_at_fault() {
         let text = format!("{}\n{{\"orderId\": 7}}\n", line(1));
         let error = read_orders(text.as_bytes(), NOW_MS).unwrap_err();
-        assert!(
-            matches!(error, RequestsError::Malformed { line: 2, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, RequestsError::Malformed { line: 2, .. }), "{error}");
     }
 }

@@ -24,13 +24,10 @@ pub struct Request {
 /// If the database cannot be read or written.
 pub async fn handle(store: &Store, request: Request) -> Result<Envelope<Money>, StoreError> {
     let bookings = store.find_accounts(&request.user_id).await?;
-    let balance = bookings
-        .iter()
-        .try_fold(request.money, |sum, booking| sum.checked_add(booking.money));
+    let balance =
+        bookings.iter().try_fold(request.money, |sum, booking| sum.checked_add(booking.money));
     let Some(balance) = balance else {
-        return Ok(Envelope::refused(
-            "Draw Back Money Failed: Balance Too High.",
-        ));
+        return Ok(Envelope::refused("Draw Back Money Failed: Balance Too High."));
     };
     let booking = Account {
         id: uuid::Uuid::new_v4().to_string(),

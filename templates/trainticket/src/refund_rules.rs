@@ -57,11 +57,7 @@ mod tests {
             order.status = status;
             order.price = price.parse().unwrap();
             let expected: Money = due.parse().unwrap();
-            assert_eq!(
-                refund_due(&order, now_ms),
-                expected,
-                "{status:?} {price} at {now_ms}"
-            );
+            assert_eq!(refund_due(&order, now_ms), expected, "{status:?} {price} at {now_ms}");
         }
     }
 }

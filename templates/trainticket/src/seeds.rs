@@ -21,11 +21,7 @@ pub struct Station {
 }
 
 const fn station(id: &'static str, name: &'static str, stay_time_min: i32) -> Station {
-    Station {
-        id,
-        name,
-        stay_time_min,
-    }
+    Station { id, name, stay_time_min }
 }
 
 /// The stations.
@@ -51,27 +47,9 @@ const TRAVEL_DAY_MS: i64 = 47_283 * DAY_MS;
 /// The orders: three of one customer, none of them paid.
 pub fn orders() -> Vec<Order> {
     [
-        (
-            "0f6f1f3c-7c53-4bb8-9d4e-0b8f6c0d5a01",
-            "G1237",
-            "nanjing",
-            "shanghaihongqiao",
-            8,
-        ),
-        (
-            "0f6f1f3c-7c53-4bb8-9d4e-0b8f6c0d5a02",
-            "G1234",
-            "shanghai",
-            "beijing",
-            9,
-        ),
-        (
-            "0f6f1f3c-7c53-4bb8-9d4e-0b8f6c0d5a03",
-            "G1235",
-            "shanghai",
-            "beijing",
-            13,
-        ),
+        ("0f6f1f3c-7c53-4bb8-9d4e-0b8f6c0d5a01", "G1237", "nanjing", "shanghaihongqiao", 8),
+        ("0f6f1f3c-7c53-4bb8-9d4e-0b8f6c0d5a02", "G1234", "shanghai", "beijing", 9),
+        ("0f6f1f3c-7c53-4bb8-9d4e-0b8f6c0d5a03", "G1235", "shanghai", "beijing", 13),
     ]
     .into_iter()
     .map(|(id, train, from, to, hour)| Order {
@@ -100,11 +78,7 @@ pub fn accounts() -> Vec<Account> {
     [
         ("6b0e8f0e-5b0f-4d5a-8d0b-3f1f3c5e7a01", CUSTOMER, 1_000_000),
         ("6b0e8f0e-5b0f-4d5a-8d0b-3f1f3c5e7a02", CUSTOMER, 25_050),
-        (
-            "6b0e8f0e-5b0f-4d5a-8d0b-3f1f3c5e7a03",
-            "9a1c1f52-6a0d-4c59-a1d8-5f0e8f3b2c77",
-            80_000,
-        ),
+        ("6b0e8f0e-5b0f-4d5a-8d0b-3f1f3c5e7a03", "9a1c1f52-6a0d-4c59-a1d8-5f0e8f3b2c77", 80_000),
     ]
     .into_iter()
     .map(|(id, user, cents)| Account {

@@ -27,37 +27,22 @@ impl InProcess {
         let url = format!("sqlite:{}", directory.join("trainticket.db").display());
         let store = Store::create(&url).await.unwrap();
         store.prepare(orders).await.unwrap();
-        Self {
-            store,
-            calls: RefCell::default(),
-            broken: None,
-        }
+        Self { store, calls: RefCell::default(), broken: None }
     }
 
     async fn cancel(&self, order_id: &str, now_ms: i64) -> Result<Envelope<Money>, CallError> {
         self.calls.borrow_mut().clear();
-        let request = Request {
-            order_id: order_id.to_owned(),
-            login_id: CALLER.to_owned(),
-        };
+        let request = Request { order_id: order_id.to_owned(), login_id: CALLER.to_owned() };
         cancel_order::handle(self, request, now_ms).await
     }
 
     async fn status_of(&self, order_id: &str) -> OrderStatus {
-        self.store
-            .find_order(order_id)
-            .await
-            .unwrap()
-            .unwrap()
-            .status
+        self.store.find_order(order_id).await.unwrap().unwrap().status
     }
 
     async fn refunds(&self) -> Vec<String> {
         let accounts = self.store.find_accounts(CALLER).await.unwrap();
-        accounts
-            .iter()
-            .map(|account| account.money.to_string())
-            .collect()
+        accounts.iter().map(|account| account.money.to_string()).collect()
     }
 }
 
@@ -65,10 +50,7 @@ impl Invoke for InProcess {
     async fn invoke(&self, function: &'static str, payload: Vec<u8>) -> Result<Vec<u8>, CallError> {
         self.calls.borrow_mut().push(function);
         if self.broken == Some(function) {
-            return Err(CallError::Failed {
-                function,
-                answer: "{}".to_owned(),
-            });
+            return Err(CallError::Failed { function, answer: "{}".to_owned() });
         }
         let store = &self.store;
         let payload: Value = serde_json::from_slice(&payload).unwrap();
@@ -112,10 +94,7 @@ async fn an_open_order_is_cancelled_saved_and_refunded() {
         let order = order(status);
         let functions = InProcess::new(directory.path(), std::slice::from_ref(&order)).await;
 
-        let answer = functions
-            .cancel(&order.id, order.departure_ms() - 1)
-            .await
-            .unwrap();
+        let answer = functions.cancel(&order.id, order.departure_ms() - 1).await.unwrap();
         let expected = json!({ "status": 1, "msg": "Success.", "data": refund });
         assert_eq!(serde_json::to_value(answer).unwrap(), expected);
         assert_eq!(*functions.calls.borrow(), [GET_ORDER, SAVE_ORDER, REFUND]);
@@ -123,10 +102,7 @@ async fn an_open_order_is_cancelled_saved_and_refunded() {
         assert_eq!(functions.refunds().await, [refund]);
 
         let again = functions.cancel(&order.id, 0).await.unwrap();
-        assert_eq!(
-            again,
-            Envelope::refused("Order Status Cancel Not Permitted")
-        );
+        assert_eq!(again, Envelope::refused("Order Status Cancel Not Permitted"));
         assert_eq!(*functions.calls.borrow(), [GET_ORDER]);
         assert_eq!(functions.refunds().await, [refund]);
     }
@@ -137,10 +113,7 @@ async fn an_order_whose_train_has_left_is_cancelled_without_money() {
     let directory = tempfile::tempdir().unwrap();
     let order = order(OrderStatus::Paid);
     let functions = InProcess::new(directory.path(), std::slice::from_ref(&order)).await;
-    let answer = functions
-        .cancel(&order.id, order.departure_ms() + 1)
-        .await
-        .unwrap();
+    let answer = functions.cancel(&order.id, order.departure_ms() + 1).await.unwrap();
     assert_eq!(answer, Envelope::granted("Success.", Money::ZERO));
     assert_eq!(functions.refunds().await, ["0.00"]);
 }
@@ -152,10 +125,7 @@ async fn other_orders_are_refused_after_one_call() {
     let functions = InProcess::new(directory.path(), std::slice::from_ref(&order)).await;
 
     let answer = functions.cancel(&order.id, 0).await.unwrap();
-    assert_eq!(
-        answer,
-        Envelope::refused("Order Status Cancel Not Permitted")
-    );
+    assert_eq!(answer, Envelope::refused("Order Status Cancel Not Permitted"));
     assert_eq!(*functions.calls.borrow(), [GET_ORDER]);
     assert_eq!(functions.status_of(&order.id).await, OrderStatus::Collected);
 
@@ -202,9 +172,7 @@ async fn a_call_that_fails_is_an_error_and_the_last_call() {
 async fn an_order_that_is_unknown_is_not_saved() {
     let directory = tempfile::tempdir().unwrap();
     let functions = InProcess::new(directory.path(), &[]).await;
-    let answer = save_order::handle(&functions.store, order(OrderStatus::Paid))
-        .await
-        .unwrap();
+    let answer = save_order::handle(&functions.store, order(OrderStatus::Paid)).await.unwrap();
     assert_eq!(answer, Envelope::refused("Order Not Found."));
     assert_eq!(functions.store.count_orders().await.unwrap(), 3);
 }

@@ -22,10 +22,7 @@ fn start(url: Option<&str>, requests: &str) -> Child {
     if let Some(url) = url {
         command.env("DATABASE_URL", url);
     }
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // It may end without having read them.
     let _ = child.stdin.take().unwrap().write_all(requests.as_bytes());
@@ -70,19 +67,10 @@ fn says_what_is_wrong() {
     let directory = tempfile::tempdir().unwrap();
     let url = sqlite_url(directory.path());
     assert_refused(&run(None, ""), "DATABASE_URL is missing");
-    assert_refused(
-        &run(Some("mysql://host/d"), ""),
-        "neither SQLite nor PostgreSQL",
-    );
-    assert_refused(
-        &run(Some(&url), "{\"orderId\":1}\n"),
-        "line 1 of the requests",
-    );
+    assert_refused(&run(Some("mysql://host/d"), ""), "neither SQLite nor PostgreSQL");
+    assert_refused(&run(Some(&url), "{\"orderId\":1}\n"), "line 1 of the requests");
     let nowhere = format!("postgresql:///d?host={}", directory.path().display());
-    assert_refused(
-        &run(Some(&nowhere), ""),
-        "cannot connect to the PostgreSQL database at /",
-    );
+    assert_refused(&run(Some(&nowhere), ""), "cannot connect to the PostgreSQL database at /");
 }
 
 #[tokio::test]
@@ -106,24 +94,15 @@ async fn two_at_once(url: &str) {
     let both = ["left", "right"].map(|side| start(Some(url), &requests(side, ORDERS)));
     for child in both {
         let output = child.wait_with_output().unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     let store = Store::open(url).await.unwrap();
     assert_eq!(store.count_orders().await.unwrap(), u64::from(3 + ORDERS));
     let mut found = 0;
     for side in ["left", "right"] {
         for number in 0..ORDERS {
-            found += u32::from(
-                store
-                    .find_order(&format!("{side}-{number}"))
-                    .await
-                    .unwrap()
-                    .is_some(),
-            );
+            found +=
+                u32::from(store.find_order(&format!("{side}-{number}")).await.unwrap().is_some());
         }
     }
     assert_eq!(found, ORDERS);

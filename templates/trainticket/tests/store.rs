@@ -14,10 +14,7 @@ use crate::postgres_schema::PostgresSchema;
 const NOW_MS: i64 = 1_800_000_000_000;
 
 fn sqlite_url(directory: &Path) -> String {
-    format!(
-        "sqlite:{}",
-        directory.join("deep/er/trainticket.db").display()
-    )
+    format!("sqlite:{}", directory.join("deep/er/trainticket.db").display())
 }
 
 /// Orders `from..to`, as a run's requests give them.
@@ -48,12 +45,8 @@ async fn check(url: &str) {
 
 async fn prepares_what_is_missing(url: &str) {
     let store = Store::create(url).await.unwrap();
-    let expected = Preparation {
-        deleted_orders: 0,
-        deleted_refunds: 0,
-        inserted_orders: 0,
-        orders: 3,
-    };
+    let expected =
+        Preparation { deleted_orders: 0, deleted_refunds: 0, inserted_orders: 0, orders: 3 };
     assert_eq!(store.prepare(&[]).await.unwrap(), expected);
     // All is there already.
     assert_eq!(store.prepare(&[]).await.unwrap(), expected);
@@ -70,10 +63,7 @@ async fn replaces_orders(url: &str) {
     order.seat_number = "it's \"7\" \\ ü €".to_owned();
     order.travel_time = i64::MAX;
     store.replace_order(&order).await.unwrap();
-    assert_eq!(
-        store.find_order(&order.id).await.unwrap().as_ref(),
-        Some(&order)
-    );
+    assert_eq!(store.find_order(&order.id).await.unwrap().as_ref(), Some(&order));
     assert_eq!(store.count_orders().await.unwrap(), 3);
     assert_eq!(store.find_order("' OR 1=1 --").await.unwrap(), None);
 }
@@ -81,14 +71,8 @@ async fn replaces_orders(url: &str) {
 async fn books_on_accounts(url: &str) {
     let store = Store::open(url).await.unwrap();
     assert_eq!(store.find_accounts("nobody").await.unwrap(), []);
-    store
-        .insert_account(&booking("nobody", 8_000))
-        .await
-        .unwrap();
-    assert_eq!(
-        store.find_accounts("nobody").await.unwrap(),
-        [booking("nobody", 8_000)]
-    );
+    store.insert_account(&booking("nobody", 8_000)).await.unwrap();
+    assert_eq!(store.find_accounts("nobody").await.unwrap(), [booking("nobody", 8_000)]);
     assert_eq!(store.find_accounts(seeds::CUSTOMER).await.unwrap().len(), 2);
 }
 
@@ -102,12 +86,8 @@ async fn is_the_same_size_before_every_run(url: &str) {
 
     // Five orders are the same again, and fresh.
     let done = store.prepare(&orders(5, 25)).await.unwrap();
-    let expected = Preparation {
-        deleted_orders: 20,
-        deleted_refunds: 1,
-        inserted_orders: 20,
-        orders: 23,
-    };
+    let expected =
+        Preparation { deleted_orders: 20, deleted_refunds: 1, inserted_orders: 20, orders: 23 };
     assert_eq!(done, expected);
     for order in orders(5, 25) {
         assert_eq!(store.find_order(&order.id).await.unwrap(), Some(order));
@@ -127,18 +107,12 @@ async fn takes_any_order_that_is_asked_for(url: &str) {
 
     let done = store.prepare(&asked).await.unwrap();
     assert_eq!((done.inserted_orders, done.orders), (2, 4));
-    assert_eq!(
-        store.find_order(&asked[0].id).await.unwrap().as_ref(),
-        Some(&asked[0])
-    );
+    assert_eq!(store.find_order(&asked[0].id).await.unwrap().as_ref(), Some(&asked[0]));
     assert_eq!(store.find_order(&again.id).await.unwrap(), Some(again));
 
     let done = store.prepare(&[]).await.unwrap();
     assert_eq!((done.deleted_orders, done.orders), (2, 3));
-    assert_eq!(
-        store.find_order(&asked[0].id).await.unwrap(),
-        seeds::orders().first().cloned()
-    );
+    assert_eq!(store.find_order(&asked[0].id).await.unwrap(), seeds::orders().first().cloned());
 }
 
 #[tokio::test]
@@ -154,10 +128,7 @@ async fn sqlite_is_not_made_by_a_function() {
         panic!("a database that does not exist was opened");
     };
     assert!(matches!(error, StoreError::Open { .. }), "{error}");
-    assert!(
-        error.to_string().contains("run trainticket-prepare"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("run trainticket-prepare"), "{error}");
     assert!(!directory.path().join("deep").exists());
 }
 
@@ -169,19 +140,12 @@ async fn sqlite_is_written_by_several_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let url = sqlite_url(directory.path());
     let all = orders(0, WRITERS * ORDERS_EACH);
-    Store::create(&url)
-        .await
-        .unwrap()
-        .prepare(&all)
-        .await
-        .unwrap();
+    Store::create(&url).await.unwrap().prepare(&all).await.unwrap();
 
     std::thread::scope(|scope| {
         for share in all.chunks(ORDERS_EACH as usize) {
             scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .build()
-                    .unwrap();
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                 runtime.block_on(cancel_all(&url, share));
             });
         }
@@ -193,10 +157,7 @@ async fn sqlite_is_written_by_several_at_once() {
         assert_eq!(found.status, OrderStatus::Cancel);
     }
     assert_eq!(store.count_orders().await.unwrap(), 3 + all.len() as u64);
-    assert_eq!(
-        store.find_accounts("customer").await.unwrap().len(),
-        all.len()
-    );
+    assert_eq!(store.find_accounts("customer").await.unwrap().len(), all.len());
 }
 
 async fn cancel_all(url: &str, orders: &[Order]) {
@@ -205,10 +166,7 @@ async fn cancel_all(url: &str, orders: &[Order]) {
         let mut order = store.find_order(&order.id).await.unwrap().unwrap();
         order.status = OrderStatus::Cancel;
         store.replace_order(&order).await.unwrap();
-        store
-            .insert_account(&booking("customer", number))
-            .await
-            .unwrap();
+        store.insert_account(&booking("customer", number)).await.unwrap();
     }
 }
 
@@ -225,12 +183,7 @@ async fn postgres_does_what_a_database_must() {
 /// Lambda: it learns of it only by using it.
 #[test]
 fn postgres_is_connected_again_after_it_dropped_the_connection() {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-    };
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (instance, server) = (runtime(), runtime());
     let Some(database) = server.block_on(PostgresSchema::make("reconnect")) else {
         return;
@@ -242,11 +195,7 @@ fn postgres_is_connected_again_after_it_dropped_the_connection() {
         store
     });
     for round in 0..3 {
-        assert_eq!(
-            server.block_on(end_connections(&database.url)),
-            1,
-            "round {round}"
-        );
+        assert_eq!(server.block_on(end_connections(&database.url)), 1, "round {round}");
         instance.block_on(async {
             let found = store.find_order(&order.id).await.unwrap();
             assert_eq!(found.as_ref(), Some(&order), "round {round}");
@@ -259,9 +208,7 @@ fn postgres_is_connected_again_after_it_dropped_the_connection() {
 /// Ends all connections to the database with this URL's application name but the own one, and
 /// returns how many there were. Returns when they are gone.
 async fn end_connections(url: &str) -> usize {
-    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
-        .await
-        .unwrap();
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     let end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
                WHERE application_name = current_setting('application_name') \

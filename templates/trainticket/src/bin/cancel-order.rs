@@ -11,9 +11,7 @@ use trainticket::{now_ms, with_causes};
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let functions = &Functions {
-        client: Client::new(&config),
-    };
+    let functions = &Functions { client: Client::new(&config) };
     run(service_fn(async |event: LambdaEvent<Request>| {
         let answer = cancel_order::handle(functions, event.payload, now_ms()).await;
         answer.map_err(|error| Diagnostic {
@@ -31,18 +29,11 @@ struct Functions {
 
 impl Invoke for Functions {
     async fn invoke(&self, function: &'static str, payload: Vec<u8>) -> Result<Vec<u8>, CallError> {
-        let request = self
-            .client
-            .invoke()
-            .function_name(function)
-            .payload(Blob::new(payload));
+        let request = self.client.invoke().function_name(function).payload(Blob::new(payload));
         let output = request
             .send()
             .await
-            .map_err(|source| CallError::Unreachable {
-                function,
-                source: Box::new(source),
-            })?;
+            .map_err(|source| CallError::Unreachable { function, source: Box::new(source) })?;
         let answer = output.payload.unwrap_or_default().into_inner();
         if output.function_error.is_some() {
             let answer = String::from_utf8_lossy(&answer).into_owned();

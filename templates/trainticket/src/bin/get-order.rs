@@ -8,16 +8,12 @@ use trainticket::with_causes;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    let store = &Store::from_environment()
-        .await
-        .map_err(|error| with_causes(&error))?;
+    let store = &Store::from_environment().await.map_err(|error| with_causes(&error))?;
     run(service_fn(async |event: LambdaEvent<Request>| {
-        get_order::handle(store, &event.payload)
-            .await
-            .map_err(|error| Diagnostic {
-                error_type: "StoreError".to_owned(),
-                error_message: with_causes(&error),
-            })
+        get_order::handle(store, &event.payload).await.map_err(|error| Diagnostic {
+            error_type: "StoreError".to_owned(),
+            error_message: with_causes(&error),
+        })
     }))
     .await
 }

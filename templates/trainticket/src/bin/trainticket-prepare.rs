@@ -28,12 +28,7 @@ async fn prepare_database() -> Result<Preparation, Box<dyn Error>> {
 }
 
 fn summary(done: &Preparation) -> String {
-    let Preparation {
-        deleted_orders,
-        deleted_refunds,
-        inserted_orders,
-        orders,
-    } = done;
+    let Preparation { deleted_orders, deleted_refunds, inserted_orders, orders } = done;
     format!(
         "deleted {deleted_orders} orders and {deleted_refunds} refunds of earlier runs, \
          inserted {inserted_orders} fresh orders; the database now holds {orders}"

@@ -87,9 +87,7 @@ impl Store {
     /// # Errors
     /// If the database cannot be read.
     pub async fn find_order(&self, id: &str) -> Result<Option<Order>, StoreError> {
-        let mut found = self
-            .query("find an order", &Statement::find_order(id))
-            .await?;
+        let mut found = self.query("find an order", &Statement::find_order(id)).await?;
         Ok(found.pop())
     }
 
@@ -99,10 +97,7 @@ impl Store {
     /// # Errors
     /// If the database cannot be written; it is then as before.
     pub async fn replace_order(&self, order: &Order) -> Result<(), StoreError> {
-        let statements = [
-            Statement::delete_order(&order.id),
-            Statement::insert_order(order),
-        ];
+        let statements = [Statement::delete_order(&order.id), Statement::insert_order(order)];
         self.execute("replace an order", &statements).await?;
         Ok(())
     }
@@ -112,9 +107,7 @@ impl Store {
     /// # Errors
     /// If the database cannot be read.
     pub async fn count_orders(&self) -> Result<u64, StoreError> {
-        let counts: Vec<i64> = self
-            .query("count orders", &Statement::count_orders())
-            .await?;
+        let counts: Vec<i64> = self.query("count orders", &Statement::count_orders()).await?;
         Ok(counts.into_iter().map(i64::unsigned_abs).sum())
     }
 
@@ -123,8 +116,7 @@ impl Store {
     /// # Errors
     /// If the database cannot be read.
     pub async fn find_accounts(&self, user_id: &str) -> Result<Vec<Account>, StoreError> {
-        self.query("find an account", &Statement::find_accounts(user_id))
-            .await
+        self.query("find an account", &Statement::find_accounts(user_id)).await
     }
 
     /// Adds a booking.
@@ -133,8 +125,7 @@ impl Store {
     /// If the database cannot be written. Whether the booking was made is unknown if the
     /// connection broke.
     pub async fn insert_account(&self, account: &Account) -> Result<(), StoreError> {
-        self.execute("book on an account", &[Statement::insert_account(account)])
-            .await?;
+        self.execute("book on an account", &[Statement::insert_account(account)]).await?;
         Ok(())
     }
 
@@ -145,10 +136,8 @@ impl Store {
     /// # Errors
     /// If the database cannot be written; it is then as before.
     pub async fn prepare(&self, orders: &[Order]) -> Result<Preparation, StoreError> {
-        let orders: BTreeMap<&str, &Order> = orders
-            .iter()
-            .map(|order| (order.id.as_str(), order))
-            .collect();
+        let orders: BTreeMap<&str, &Order> =
+            orders.iter().map(|order| (order.id.as_str(), order)).collect();
         let (seed_orders, seed_accounts) = (seeds::orders(), seeds::accounts());
         let mut statements = vec![
             Statement::delete_prepared_orders(),
@@ -156,10 +145,7 @@ impl Store {
             Statement::forget_prepared_orders(),
         ];
         for order in &seed_orders {
-            statements.extend([
-                Statement::delete_order(&order.id),
-                Statement::insert_order(order),
-            ]);
+            statements.extend([Statement::delete_order(&order.id), Statement::insert_order(order)]);
         }
         for account in &seed_accounts {
             statements.extend([
@@ -224,11 +210,7 @@ impl Store {
 /// If the variable is missing or empty.
 pub fn url_from_environment() -> Result<String, StoreError> {
     let url = env::var("DATABASE_URL").unwrap_or_default();
-    if url.is_empty() {
-        Err(StoreError::NoUrl)
-    } else {
-        Ok(url)
-    }
+    if url.is_empty() { Err(StoreError::NoUrl) } else { Ok(url) }
 }
 
 fn location(url: &str) -> Result<Location<'_>, StoreError> {
@@ -251,22 +233,13 @@ mod tests {
         assert!(
             matches!(location("sqlite:/a/b.db"), Ok(Location::Sqlite(path)) if path == *"/a/b.db")
         );
-        assert!(matches!(
-            location("postgres://h/d"),
-            Ok(Location::Postgres(_))
-        ));
-        assert!(matches!(
-            location("postgresql:///d?host=/run"),
-            Ok(Location::Postgres(_))
-        ));
+        assert!(matches!(location("postgres://h/d"), Ok(Location::Postgres(_))));
+        assert!(matches!(location("postgresql:///d?host=/run"), Ok(Location::Postgres(_))));
     }
 
     #[test]
     fn refuses_others_without_showing_a_password() {
-        assert!(matches!(
-            location("sqlite:b.db"),
-            Err(StoreError::RelativePath { .. })
-        ));
+        assert!(matches!(location("sqlite:b.db"), Err(StoreError::RelativePath { .. })));
         for url in ["", "/a/b.db", "mysql://u:secret@h/d"] {
             let Err(error @ StoreError::UnknownUrl) = location(url) else {
                 panic!("{url} was not refused");

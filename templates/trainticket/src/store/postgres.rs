@@ -80,21 +80,13 @@ impl Postgres {
             let mut changed = Vec::with_capacity(statements.len());
             if let [statement] = statements {
                 // Alone it is a transaction by itself, without two more round trips.
-                changed.push(
-                    client
-                        .execute_typed(statement.text, &parameters(statement))
-                        .await?,
-                );
+                changed.push(client.execute_typed(statement.text, &parameters(statement)).await?);
                 return Ok(changed);
             }
             let transaction = client.transaction().await?;
             for statement in statements {
                 let parameters = parameters(statement);
-                changed.push(
-                    transaction
-                        .execute_typed(statement.text, &parameters)
-                        .await?,
-                );
+                changed.push(transaction.execute_typed(statement.text, &parameters).await?);
             }
             transaction.commit().await?;
             Ok(changed)
@@ -105,9 +97,8 @@ impl Postgres {
     /// Removes what deleted rows left behind, which a scan would still read.
     pub(super) async fn tidy(&self) -> Result<(), StoreError> {
         let client = self.client().await?;
-        let vacuumed = client
-            .batch_execute("VACUUM ANALYZE orders, accounts, prepared_orders")
-            .await;
+        let vacuumed =
+            client.batch_execute("VACUUM ANALYZE orders, accounts, prepared_orders").await;
         vacuumed.map_err(|source| refused("vacuum the tables", source))
     }
 
@@ -122,9 +113,7 @@ impl Postgres {
 }
 
 fn configuration(url: &str) -> Result<Config, StoreError> {
-    let mut config: Config = url
-        .parse()
-        .map_err(|source| StoreError::MalformedUrl { source })?;
+    let mut config: Config = url.parse().map_err(|source| StoreError::MalformedUrl { source })?;
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
     }
@@ -139,10 +128,8 @@ fn configuration(url: &str) -> Result<Config, StoreError> {
 
 async fn connect(config: &Config) -> Result<Client, StoreError> {
     let connected = config.connect(NoTls).await;
-    let (client, connection) = connected.map_err(|source| StoreError::Connect {
-        address: address(config),
-        source,
-    })?;
+    let (client, connection) =
+        connected.map_err(|source| StoreError::Connect { address: address(config), source })?;
     // Ends with the connection. Its error reaches whoever uses the client next.
     tokio::spawn(connection);
     Ok(client)
@@ -164,16 +151,11 @@ fn address(config: &Config) -> String {
 /// Whether the server is gone, rather than of another opinion. Class 57P is what it says when an
 /// administrator stops it or it is starting.
 fn is_connection_lost(error: &tokio_postgres::Error) -> bool {
-    error
-        .code()
-        .is_none_or(|code| code.code().starts_with("57P"))
+    error.code().is_none_or(|code| code.code().starts_with("57P"))
 }
 
 fn refused(action: &'static str, source: tokio_postgres::Error) -> StoreError {
-    StoreError::Query {
-        action,
-        source: Box::new(source),
-    }
+    StoreError::Query { action, source: Box::new(source) }
 }
 
 /// With the types known, a statement takes one round trip instead of two.

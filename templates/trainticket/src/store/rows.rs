@@ -58,7 +58,5 @@ impl FromRow for i64 {
 }
 
 pub(super) fn malformed(reason: impl ToString) -> StoreError {
-    StoreError::Malformed {
-        reason: reason.to_string(),
-    }
+    StoreError::Malformed { reason: reason.to_string() }
 }

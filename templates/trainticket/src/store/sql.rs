@@ -93,18 +93,11 @@ pub(super) struct Statement<'a> {
 
 impl<'a> Statement<'a> {
     fn new(text: &'static str, values: impl Into<Vec<Value<'a>>>) -> Self {
-        Self {
-            text,
-            values: values.into(),
-        }
+        Self { text, values: values.into() }
     }
 
     pub(super) fn find_order(id: &'a str) -> Self {
-        let text = concat!(
-            "SELECT ",
-            order_columns!(),
-            " FROM orders WHERE id = $1 LIMIT 1"
-        );
+        let text = concat!("SELECT ", order_columns!(), " FROM orders WHERE id = $1 LIMIT 1");
         Self::new(text, [id.into()])
     }
 
@@ -194,22 +187,12 @@ impl<'a> Statement<'a> {
 
     pub(super) fn insert_station(station: &'a Station) -> Self {
         let text = "INSERT INTO stations (id, name, stay_time) VALUES ($1, $2, $3)";
-        Self::new(
-            text,
-            [
-                station.id.into(),
-                station.name.into(),
-                station.stay_time_min.into(),
-            ],
-        )
+        Self::new(text, [station.id.into(), station.name.into(), station.stay_time_min.into()])
     }
 
     /// The orders that are noted as prepared.
     pub(super) fn delete_prepared_orders() -> Self {
-        Self::new(
-            "DELETE FROM orders WHERE id IN (SELECT id FROM prepared_orders)",
-            [],
-        )
+        Self::new("DELETE FROM orders WHERE id IN (SELECT id FROM prepared_orders)", [])
     }
 
     pub(super) fn forget_prepared_orders() -> Self {

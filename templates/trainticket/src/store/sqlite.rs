@@ -30,18 +30,13 @@ impl Sqlite {
     /// Opens a database and makes what is missing of its directory, its file and its tables.
     pub(super) fn create(path: &Path) -> Result<Self, StoreError> {
         let directory = path.parent().unwrap_or(path);
-        let claim = claim_directory(directory).map_err(|source| StoreError::Directory {
-            path: directory.to_owned(),
-            source,
-        })?;
+        let claim = claim_directory(directory)
+            .map_err(|source| StoreError::Directory { path: directory.to_owned(), source })?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let database = Self::connect(path, flags)?;
         database
             .use_write_ahead_log()
-            .map_err(|source| StoreError::Open {
-                path: path.to_owned(),
-                source,
-            })?;
+            .map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
         let created = database.connection.execute_batch(TABLES);
         created.map_err(|source| refused("make the tables", source))?;
         drop(claim);
@@ -59,10 +54,7 @@ impl Sqlite {
             connection.pragma_update(None, "synchronous", "NORMAL")?;
             Ok(Self { connection })
         };
-        open().map_err(|source| StoreError::Open {
-            path: path.to_owned(),
-            source,
-        })
+        open().map_err(|source| StoreError::Open { path: path.to_owned(), source })
     }
 
     /// Lets readers go on while somebody writes. The file remembers it.
@@ -80,10 +72,7 @@ impl Sqlite {
         statement: &Statement<'_>,
     ) -> Result<Vec<T>, StoreError> {
         let refused = |source| refused(action, source);
-        let mut prepared = self
-            .connection
-            .prepare_cached(statement.text)
-            .map_err(refused)?;
+        let mut prepared = self.connection.prepare_cached(statement.text).map_err(refused)?;
         let parameters = rusqlite::params_from_iter(&statement.values);
         let mut rows = prepared.query(parameters).map_err(refused)?;
         let mut found = Vec::new();
@@ -135,10 +124,7 @@ fn claim_directory(directory: &Path) -> io::Result<File> {
 }
 
 fn refused(action: &'static str, source: rusqlite::Error) -> StoreError {
-    StoreError::Query {
-        action,
-        source: Box::new(source),
-    }
+    StoreError::Query { action, source: Box::new(source) }
 }
 
 impl ToSql for Value<'_> {

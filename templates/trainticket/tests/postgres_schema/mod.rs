@@ -22,29 +22,18 @@ impl PostgresSchema {
             );
             return None;
         }
-        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
-            .await
-            .unwrap();
+        let (client, connection) =
+            tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(connection);
         let name = format!("trainticket_{test}_{}", std::process::id());
-        client
-            .batch_execute(&format!("CREATE SCHEMA {name}"))
-            .await
-            .unwrap();
+        client.batch_execute(&format!("CREATE SCHEMA {name}")).await.unwrap();
         let separator = if url.contains('?') { '&' } else { '?' };
         let options = format!("options=-c%20search_path%3D{name}&application_name={name}");
-        Some(Self {
-            url: format!("{url}{separator}{options}"),
-            name,
-            client,
-        })
+        Some(Self { url: format!("{url}{separator}{options}"), name, client })
     }
 
     /// Removes the schema and everything in it.
     pub(crate) async fn drop(self) {
-        self.client
-            .batch_execute(&format!("DROP SCHEMA {} CASCADE", self.name))
-            .await
-            .unwrap();
+        self.client.batch_execute(&format!("DROP SCHEMA {} CASCADE", self.name)).await.unwrap();
     }
 }
