@@ -1,18 +1,17 @@
 //! What the supervisor costs: a fused call against the same SDK call to an endpoint that answers at
 //! once, and an invocation through the supervisor against one without it.
 //!
-//! `cargo bench -p runtime` prints Criterion's estimates and then the medians that the targets are
-//! about. Call times are the probe's own, taken around the SDK call.
+//! `cargo bench` prints Criterion's estimates, and then the medians that the targets are about, taken
+//! in turns. Call times are the probe's own, taken around the SDK call.
 
 #[path = "../tests/support/mod.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod support;
 
-use std::cell::RefCell;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use criterion::{Bencher, Criterion};
+use criterion::Criterion;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::runtime::Runtime;
@@ -21,8 +20,9 @@ use uuid::Uuid;
 use support::fake::Fake;
 use support::{Bundle, event_headers, function_environment, probe};
 
-/// Calls or invocations made before any is counted.
-const WARM_UP: usize = 200;
+/// Turns of the paired measurement, and calls or invocations in each.
+const TURNS: usize = 40;
+const TURN_LENGTH: u64 = 100;
 
 /// A probe without a supervisor, whose calls go to a platform that answers at once.
 struct Bare {
@@ -58,51 +58,67 @@ async fn invoke(fake: &Fake, event: &Value) -> (Value, Duration) {
     (serde_json::from_slice(&posted.body).expect("the probe answers in JSON"), took)
 }
 
-/// Times of many of one thing, in microseconds.
-#[derive(Default)]
-struct Times(RefCell<Vec<u64>>);
+/// Times of `rounds` fused or bare calls, made by one invocation, in microseconds.
+async fn time_calls(fake: &Fake, rounds: u64) -> Vec<u64> {
+    let (answer, _) = invoke(fake, &calls(rounds)).await;
+    let times = answer["call_us"].as_array().expect("the probe times its calls");
+    times.iter().filter_map(Value::as_u64).collect()
+}
 
-impl Times {
-    /// Benchmarks calls made by one invocation per sample.
-    fn of_calls(&self, bencher: &mut Bencher<'_>, runtime: &Runtime, fake: &Fake) {
-        bencher.iter_custom(|rounds| {
-            let (answer, _) = runtime.block_on(invoke(fake, &calls(rounds)));
-            let times = answer["call_us"].as_array().expect("the probe times its calls");
-            let times = times.iter().filter_map(Value::as_u64);
-            self.add(times)
-        });
+/// Times of `rounds` invocations of a function that does nothing, in microseconds.
+async fn time_invocations(fake: &Fake, rounds: u64) -> Vec<u64> {
+    let mut times = Vec::new();
+    for _ in 0..rounds {
+        let (_, took) = invoke(fake, &json!({})).await;
+        times.push(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
+    times
+}
 
-    /// Benchmarks invocations of a function that does nothing.
-    fn of_invocations(&self, bencher: &mut Bencher<'_>, runtime: &Runtime, fake: &Fake) {
-        bencher.iter_custom(|rounds| {
-            let event = json!({});
-            let times = (0..rounds).map(|_| {
-                let (_, took) = runtime.block_on(invoke(fake, &event));
-                u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
-            });
-            self.add(times)
-        });
-    }
+/// Value at a percentile.
+fn at(values: &mut [i64], percent: usize) -> i64 {
+    values.sort_unstable();
+    values[(values.len() - 1) * percent / 100]
+}
 
-    fn add(&self, times: impl Iterator<Item = u64>) -> Duration {
-        let mut all = self.0.borrow_mut();
-        let before = all.len();
-        all.extend(times);
-        Duration::from_micros(all[before..].iter().sum())
+/// Measures with and without the supervisor in turns, so that what else the machine does disturbs
+/// both alike, and prints both medians and the supervisor's share: the median over all turns of the
+/// difference between the turn's medians, with the middle 80 % of the turns.
+async fn in_turns<'f, Times: Future<Output = Vec<u64>>>(
+    name: &str,
+    fakes: [&'f Fake; 2],
+    time: impl Fn(&'f Fake, u64) -> Times,
+) {
+    let (mut all, mut shares) = ([Vec::new(), Vec::new()], Vec::new());
+    for turn in 0..=TURNS {
+        let mut medians = [0, 0];
+        for (arm, fake) in fakes.into_iter().enumerate() {
+            let times = time(fake, TURN_LENGTH).await;
+            let mut times: Vec<i64> = times.into_iter().map(|us| us as i64).collect();
+            medians[arm] = at(&mut times, 50);
+            // The first turn warms up.
+            if turn > 0 {
+                all[arm].extend(times);
+            }
+        }
+        if turn > 0 {
+            shares.push(medians[0] - medians[1]);
+        }
     }
-
-    /// Median and 99th percentile, in microseconds.
-    fn quantiles(&self) -> (u64, u64) {
-        let mut times = self.0.borrow_mut();
-        // What comes first is Criterion's warm-up and the children's.
-        let counted = WARM_UP.min(times.len() / 2);
-        let times = &mut times[counted..];
-        times.sort_unstable();
-        let at =
-            |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or_default();
-        (at(50), at(99))
-    }
+    let [with, without] = &mut all;
+    writeln!(
+        std::io::stdout().lock(),
+        "{name}: p50 {} us, p99 {} us; without the supervisor p50 {} us, p99 {} us; its share {} us \
+         (80 % of {TURNS} turns: {} to {} us)",
+        at(with, 50),
+        at(with, 99),
+        at(without, 50),
+        at(without, 99),
+        at(&mut shares, 50),
+        at(&mut shares, 10),
+        at(&mut shares, 90),
+    )
+    .expect("standard output is open");
 }
 
 fn main() {
@@ -110,29 +126,23 @@ fn main() {
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let fused = runtime.block_on(Bundle::of(&["a", "b"]).start());
     let bare = runtime.block_on(Bare::start());
-    let [call, floor, through, without] = [(); 4].map(|()| Times::default());
     let mut criterion = Criterion::default()
         .sample_size(20)
-        .measurement_time(Duration::from_secs(4))
+        .measurement_time(Duration::from_secs(3))
         .configure_from_args();
-    criterion.bench_function("call/fused", |b| call.of_calls(b, &runtime, &fused.fake));
-    criterion.bench_function("call/floor", |b| floor.of_calls(b, &runtime, &bare.fake));
-    criterion.bench_function("invocation/supervised", |b| {
-        through.of_invocations(b, &runtime, &fused.fake)
-    });
-    criterion
-        .bench_function("invocation/bare", |b| without.of_invocations(b, &runtime, &bare.fake));
-    criterion.final_summary();
-
-    let mut out = std::io::stdout().lock();
-    for (name, with, without) in [("call", &call, &floor), ("invocation", &through, &without)] {
-        let ((p50, p99), (floor_p50, floor_p99)) = (with.quantiles(), without.quantiles());
-        let share = p50.saturating_sub(floor_p50);
-        writeln!(
-            out,
-            "{name}: p50 {p50} us, p99 {p99} us; without the supervisor p50 {floor_p50} us, p99 {floor_p99} us; \
-             its share at the median {share} us"
-        )
-        .expect("standard output is open");
+    let total = |times: Vec<u64>| Duration::from_micros(times.iter().sum());
+    for (name, fake) in [("fused", &fused.fake), ("floor", &bare.fake)] {
+        criterion.bench_function(&format!("call/{name}"), |bencher| {
+            bencher.iter_custom(|rounds| total(runtime.block_on(time_calls(fake, rounds))));
+        });
     }
+    for (name, fake) in [("supervised", &fused.fake), ("bare", &bare.fake)] {
+        criterion.bench_function(&format!("invocation/{name}"), |bencher| {
+            bencher.iter_custom(|rounds| total(runtime.block_on(time_invocations(fake, rounds))));
+        });
+    }
+    criterion.final_summary();
+    let fakes = [&fused.fake, &bare.fake];
+    runtime.block_on(in_turns("call", fakes, time_calls));
+    runtime.block_on(in_turns("invocation", fakes, time_invocations));
 }

@@ -108,7 +108,8 @@ async fn handle(
         }
     }
     if let Some(text) = event.print {
-        println!("{text}");
+        use std::io::Write;
+        writeln!(std::io::stdout(), "{text}")?;
     }
     if let Some(code) = event.exit {
         std::process::exit(code);
