@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use criterion::Criterion;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
-use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use support::fake::Fake;
