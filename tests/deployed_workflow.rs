@@ -139,6 +139,8 @@ fn the_aws_command_line_works_against_the_local_backend() {
     let server = LocalServer::start(state.path(), "process");
     let deployed = Deployed::new(&state, &server);
     assert_eq!(deployed.run("deploy", &[]).code, Some(0));
+    // Makes the database, too.
+    assert_eq!(deployed.run("invoke", &[]).code, Some(0));
     let aws = |arguments: &[&str]| {
         let output = Command::new("aws")
             .args(["--endpoint-url", &server.endpoint, "--output", "json"])

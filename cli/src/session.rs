@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use local_backend::{Options, SandboxReport, Server};
+use optimizer::deployment::Deployment;
 use platform::command;
 use platform::endpoint::Endpoint;
 use platform::events::{Observer, RunEvent};
 use platform::project::Project;
+use platform::status;
 
 use crate::arguments::{BackendArguments, DEFAULT_PORT, TargetArguments};
 use crate::error::CliError;
@@ -58,6 +60,17 @@ pub(crate) async fn endpoint(target: &TargetArguments) -> Result<Endpoint, CliEr
     Ok(Endpoint::at(&url).await)
 }
 
+/// What the alias `live` calls; an error if nothing is deployed.
+pub(crate) async fn live(endpoint: &Endpoint, project: &Project) -> Result<Deployment, CliError> {
+    status::live(endpoint, project)
+        .await
+        .map_err(|error| CliError::failed("the deployment cannot be read", &error))?
+        .ok_or_else(|| CliError::Failed {
+            message: format!("{} is not deployed at {}", project.workflow.name(), endpoint.url),
+            next_step: Some("deploy it first: fuseline deploy".into()),
+        })
+}
+
 /// Host and port of an `http://` address.
 fn socket_address(url: &str) -> Option<String> {
     let rest = url.strip_prefix("http://")?;
@@ -95,7 +108,8 @@ pub(crate) fn sandbox_line(report: &SandboxReport) -> String {
     line
 }
 
-/// The supervisor's binary: `$FUSELINE_BOOTSTRAP`, else `bootstrap` beside this program.
+/// The supervisor's binary: `$FUSELINE_BOOTSTRAP`, else `bootstrap` beside this program, else, for a
+/// program that `cargo run` built unoptimised, the optimised one of the same target folder.
 pub(crate) fn supervisor() -> Result<PathBuf, CliError> {
     if let Some(path) = std::env::var_os("FUSELINE_BOOTSTRAP").map(PathBuf::from) {
         if path.is_file() {
@@ -106,17 +120,19 @@ pub(crate) fn supervisor() -> Result<PathBuf, CliError> {
             "correct or unset it",
         ));
     }
-    let beside = std::env::current_exe()
-        .ok()
-        .map(|program| program.with_file_name("bootstrap"))
-        .filter(|path| path.is_file());
-    beside.ok_or_else(|| CliError::Failed {
-        message: "the supervisor that goes into every function is not built".into(),
-        next_step: Some(
-            "run `cargo build --release --workspace --bins`, or name it in FUSELINE_BOOTSTRAP"
-                .into(),
-        ),
-    })
+    let program = std::env::current_exe().unwrap_or_default();
+    let optimised = program.parent().and_then(Path::parent).map(|target| target.join("release"));
+    [Some(program.with_file_name("bootstrap")), optimised.map(|folder| folder.join("bootstrap"))]
+        .into_iter()
+        .flatten()
+        .find(|path| path.is_file())
+        .ok_or_else(|| CliError::Failed {
+            message: "the supervisor that goes into every function is not built".into(),
+            next_step: Some(
+                "run `cargo build --release --workspace --bins`, or name it in FUSELINE_BOOTSTRAP"
+                    .into(),
+            ),
+        })
 }
 
 /// Waits for Ctrl-C or for the signal that asks a process to end.

@@ -22,6 +22,7 @@ pub(crate) async fn run(arguments: &InvokeArguments) -> Result<(), CliError> {
         })?),
     };
     let endpoint = session::endpoint(&arguments.target).await?;
+    session::live(&endpoint, &project).await?;
     if arguments.payload.is_none() {
         command::prepare(&project, std::slice::from_ref(&request))
             .await
@@ -40,8 +41,8 @@ pub(crate) async fn run(arguments: &InvokeArguments) -> Result<(), CliError> {
     match sent.outcome {
         Outcome::Ok => Ok(()),
         Outcome::Refused => Err(CliError::Failed {
-            message: "the endpoint refused the request".into(),
-            next_step: Some("deploy the workflow first: fuseline deploy".into()),
+            message: "the endpoint refused the request; what it said is above".into(),
+            next_step: None,
         }),
         outcome => Err(CliError::Failed {
             message: format!("the workflow did not return what it should ({outcome:?})"),

@@ -8,7 +8,7 @@ use platform::command;
 use platform::deploy::LIVE_ALIAS;
 use platform::events::{Observer, RunEvent};
 use platform::load::{self, Pace, Target};
-use platform::{observe, status};
+use platform::observe;
 use serde_json::json;
 
 use crate::arguments::{Format, LoadArguments};
@@ -20,13 +20,7 @@ pub(crate) async fn run(arguments: &LoadArguments) -> Result<(), CliError> {
     let target = &arguments.target;
     let project = session::load(&target.file)?;
     let endpoint = session::endpoint(target).await?;
-    let deployment = status::live(&endpoint, &project)
-        .await
-        .map_err(|error| CliError::failed("the deployment cannot be read", &error))?
-        .ok_or_else(|| CliError::Failed {
-            message: "the workflow is not deployed".into(),
-            next_step: Some("deploy it first: fuseline deploy".into()),
-        })?;
+    let deployment = session::live(&endpoint, &project).await?;
     let requests = project.payloads.requests(arguments.seed, 0, arguments.requests);
     command::prepare(&project, &requests)
         .await
