@@ -135,15 +135,20 @@ pub(crate) fn supervisor() -> Result<PathBuf, CliError> {
         })
 }
 
-/// Waits for Ctrl-C or for the signal that asks a process to end.
-pub(crate) async fn interrupted() {
+/// Ends at Ctrl-C or at the signal that asks a process to end. From this call on, not from the first
+/// time it is polled, neither signal ends the process by itself.
+pub(crate) fn interrupted() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+    let listeners = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async move {
+        // Without listeners the signals still end the process, as they do by default.
+        let (Ok(mut interrupt), Ok(mut terminate)) = listeners else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
 }
 

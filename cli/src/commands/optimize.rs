@@ -29,6 +29,7 @@ pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
     let report = if arguments.target.endpoint.is_some() {
         session::build(&project, &progress).await?;
         let endpoint = session::endpoint(&arguments.target).await?;
+        let interrupted = session::interrupted();
         let conditions = Conditions {
             platform: endpoint.url.clone(),
             sandbox: "unknown".into(),
@@ -41,7 +42,7 @@ pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
                 job.put_back(&endpoint).await?;
                 report?
             }
-            () = session::interrupted() => {
+            () = interrupted => {
                 job.put_back(&endpoint).await?;
                 return Err(CliError::Interrupted {
                     message: "the functions are deployed unfused, the alias `live` was not moved"
