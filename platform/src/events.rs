@@ -31,7 +31,7 @@ pub enum RunEvent {
     },
     /// The final comparison starts.
     ComparisonStarted {
-        /// Deployments compared, in notation.
+        /// Deployments compared, in notation and with the memory of each function.
         deployments: Vec<String>,
     },
     /// Requests have been answered.

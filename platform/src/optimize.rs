@@ -236,7 +236,7 @@ impl Run<'_, '_> {
             }
         }
         self.bench.observer.on_event(RunEvent::ComparisonStarted {
-            deployments: arms.iter().map(|arm| arm.to_string()).collect(),
+            deployments: arms.iter().map(|arm| with_memory(arm)).collect(),
         });
         let measured = self.measure(&arms, self.parameters.comparison).await?;
         let of = |deployment: &Deployment| {
@@ -256,6 +256,14 @@ impl Run<'_, '_> {
         self.spent.usd += measured.iter().flatten().map(|one| one.cost().usd()).sum::<f64>();
         Ok(measured)
     }
+}
+
+/// A deployment with the memory of each function, such as `(a,b)-(c): a 512 MB, c 256 MB`.
+fn with_memory(deployment: &Deployment) -> String {
+    let functions = deployment.functions().iter();
+    let memory: Vec<String> =
+        functions.map(|(root, function)| format!("{root} {}", function.resources.memory)).collect();
+    format!("{deployment}: {}", memory.join(", "))
 }
 
 /// Resources that differ between two measurements, by function: before and after, in MB.
