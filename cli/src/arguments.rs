@@ -75,7 +75,7 @@ pub(crate) struct TargetArguments {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) platform: Platform,
     /// Address of a running Lambda endpoint [default: http://127.0.0.1:9400, where `fuseline local`
-    /// listens]
+    /// listens; `optimize` starts a server of its own]
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
     /// How results are printed

@@ -112,9 +112,9 @@ fn figures(present: &[Execution], other: &[Execution], slo: Slo, seed: u64) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::execution::{Billed, Outcome, Span};
-    use crate::units::{MemoryMb, MilliVcpu, PicoUsd, Resources};
-    use crate::workflow::CallKind;
+    use crate::execution::Outcome;
+    use crate::testing;
+    use crate::units::PicoUsd;
 
     const SLO: Slo = Slo { latency_us: 100_000, percentile: 95 };
 
@@ -123,26 +123,10 @@ mod tests {
         (0..40)
             .map(|number| {
                 let outcome = if number < failed { Outcome::Timeout } else { Outcome::Ok };
-                let billed = Billed {
-                    duration_us: latency_us,
-                    billed_ms: latency_us / 1000,
-                    resources: Resources { vcpu: MilliVcpu(100), memory: MemoryMb(128) },
-                    init_us: None,
-                    peak_memory_mb: 10,
-                    waiting_us: 0,
-                    cost: PicoUsd(cost + (number as u64 * 7) % 11),
-                };
-                let span = Span {
-                    task: "a".into(),
-                    function: "a".into(),
-                    parent: None,
-                    kind: CallKind::Sync,
-                    start_us: 0,
-                    duration_us: latency_us,
-                    billed: Some(billed),
-                    outcome,
-                };
-                Execution { trace: String::new(), latency_us, spans: vec![span], outcome }
+                let mut execution = testing::execution(latency_us, None, outcome);
+                let billed = execution.spans[0].billed.as_mut().unwrap();
+                billed.cost = PicoUsd(cost + (number as u64 * 7) % 11);
+                execution
             })
             .collect()
     }

@@ -14,9 +14,9 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in it").to_owned()
 }
 
-/// A program of the workspace, built if it is not: `cargo test` alone does not build the programs
-/// of other packages. The same command as in the templates' build scripts, so that all share one
-/// compilation.
+/// A program of the workspace (`fuseline`) or an example (`examples/server`), built if it is not:
+/// `cargo test` does not build the programs of other packages, nor examples if it is given a filter.
+/// The whole workspace, as in the templates' build scripts, so that all share one compilation.
 ///
 /// # Panics
 /// If the workspace does not build.
@@ -27,7 +27,8 @@ pub fn program(name: &str) -> PathBuf {
         .get_or_init(|| {
             let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
             let output = Command::new(cargo)
-                .args(["build", "--release", "--workspace", "--bins", "--message-format=json"])
+                .args(["build", "--release", "--workspace", "--bins", "--examples"])
+                .arg("--message-format=json")
                 .current_dir(repository())
                 .stderr(Stdio::inherit())
                 .output()

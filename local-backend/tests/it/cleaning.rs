@@ -39,10 +39,9 @@ async fn a_shutdown_leaves_nothing_even_in_the_middle_of_an_invocation() {
     }
 }
 
-/// Cargo builds the examples with the tests, next to them.
+/// A server in a process of its own.
 fn example() -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    tests.parent().unwrap().parent().unwrap().join("examples/server")
+    tests::program("examples/server")
 }
 
 /// The example server, killed if the test ends before it does.

@@ -1,7 +1,6 @@
 //! A function under test: a bundle of probes, the supervisor's real binary, and a platform around it.
 
 pub(crate) mod fake;
-mod probe;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +18,6 @@ use wire::manifest::{MANIFEST_VERSION, Manifest, TaskManifest};
 use wire::record::{CallRecord, InvocationRecord, Record};
 
 use fake::{Fake, Posted};
-pub(crate) use probe::probe;
 
 /// ARN that the platform says was invoked; the root task is always called `a`.
 pub(crate) const ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:a:live";
@@ -240,4 +238,9 @@ while True:
 /// Waits for something that comes soon or never.
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(HUNG, what).await.expect("this hangs")
+}
+
+/// The function that stands for every user's function.
+pub(crate) fn probe() -> PathBuf {
+    tests::program("probe")
 }
