@@ -26,8 +26,8 @@ pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
     let project = session::load_to_deploy(&arguments.target.file)?;
     let parameters = parameters(arguments)?;
     let progress = Progress::new();
+    session::build(&project, &progress).await?;
     let report = if arguments.target.endpoint.is_some() {
-        session::build(&project, &progress).await?;
         let endpoint = session::endpoint(&arguments.target).await?;
         let interrupted = session::interrupted();
         let conditions = Conditions {
@@ -39,8 +39,11 @@ pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
             Job { arguments, project: &project, parameters: &parameters, progress: &progress };
         tokio::select! {
             report = job.run(&endpoint, conditions) => {
-                job.put_back(&endpoint).await?;
-                report?
+                let put_back = job.put_back(&endpoint).await;
+                // What stopped the optimisation says more than that it could not be tidied up.
+                let report = report?;
+                put_back?;
+                report
             }
             () = interrupted => {
                 job.put_back(&endpoint).await?;
@@ -51,7 +54,6 @@ pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
             }
         }
     } else {
-        session::build(&project, &progress).await?;
         on_own_server(arguments, &project, &parameters, &progress).await?
     };
     match arguments.target.format {
