@@ -6,7 +6,7 @@ use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use optimizer::workflow::TaskName;
-use wire::manifest::{MANIFEST_PATH, MANIFEST_VERSION, Manifest, TaskManifest};
+use wire::manifest::{MANIFEST_PATH, MANIFEST_VERSION, Manifest, TaskManifest, is_custom};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
@@ -94,7 +94,11 @@ fn manifest(project: &Project, root: &TaskName, inlined: &[TaskName]) -> Manifes
             let task = &project.tasks[name];
             let manifest = TaskManifest {
                 directory: package_directory(name),
-                command: vec!["./bootstrap".to_owned()],
+                runtime: task.runtime.clone(),
+                command: match is_custom(&task.runtime) {
+                    true => vec!["./bootstrap".to_owned()],
+                    false => Vec::new(),
+                },
                 handler: task.handler.clone(),
                 memory_mb: project.workflow.tasks()[name].resources.memory.0,
                 timeout_ms: task.timeout_ms,
