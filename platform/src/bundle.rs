@@ -112,7 +112,7 @@ fn package_directory(task: &TaskName) -> String {
 }
 
 /// Every file below a folder, links followed.
-fn files_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub(crate) fn files_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -331,7 +331,7 @@ impl<'a> Deployer<'a> {
         let task = &self.project.tasks[wanted.task];
         let name = wanted.task.0.as_str();
         let zip = Blob::new(bundle.zip.clone());
-        let architecture = match self.project.architecture {
+        let architecture = match task.configuration.architecture {
             Architecture::X86_64 => types::Architecture::X8664,
             Architecture::Arm64 => types::Architecture::Arm64,
         };
