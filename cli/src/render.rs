@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use comfy_table::{CellAlignment, Table, presets};
+use optimizer::gate::{CallVerdicts, Effect};
 use optimizer::measurement::Measurement;
 use platform::optimize::{Report, memory_changes};
 use serde::Serialize;
@@ -72,6 +73,31 @@ fn milliseconds(value: Option<f64>) -> String {
     value.map_or("–".into(), |value| format!("{value:.1}"))
 }
 
+/// What the safety gate says about fusing the tasks of each call.
+pub(crate) fn gate(calls: &[CallVerdicts]) -> String {
+    let mut text = String::from("safety gate (docs/SAFETY.md)\n");
+    if calls.is_empty() {
+        text.push_str("  no task waits for another, so there is nothing to fuse\n");
+    }
+    for call in calls {
+        let effect = match call.effect {
+            Effect::None | Effect::Shown => "may be fused",
+            Effect::KeptOut => "not fused unless allowed",
+            Effect::NeverTried => "never fused",
+        };
+        text.push_str(&format!("  {} → {}: {effect}\n", call.caller, call.callee));
+        for verdict in call.verdicts.iter().filter(|verdict| verdict.effect > Effect::None) {
+            let level = if verdict.effect == Effect::NeverTried { "forbids" } else { "warns" };
+            let code = verdict.check.code();
+            text.push_str(&format!("    {code} {level}: {}\n", verdict.text));
+            if let Some(line) = &verdict.allow_with {
+                text.push_str(&format!("      to allow it: {line}\n"));
+            }
+        }
+    }
+    text
+}
+
 /// What an optimisation found.
 pub(crate) fn optimization(report: &Report) -> String {
     let mut text = format!(
@@ -89,7 +115,11 @@ pub(crate) fn optimization(report: &Report) -> String {
         ("after sizing", &report.after_sizing),
     ]));
     let recommendation = &report.recommendation;
-    text.push_str("\n\nwhy\n");
+    text.push_str("\n\n");
+    if report.gate.iter().any(|call| call.effect > Effect::None) {
+        text.push_str(&format!("{}\n", gate(&report.gate)));
+    }
+    text.push_str("why\n");
     for reason in &recommendation.reasons {
         text.push_str(&format!("  · {reason}\n"));
     }

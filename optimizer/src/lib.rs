@@ -10,6 +10,7 @@ pub mod comparison;
 pub mod deployment;
 pub mod execution;
 pub mod fusion;
+pub mod gate;
 pub mod measurement;
 pub mod price;
 pub mod search;

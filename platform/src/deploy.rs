@@ -24,7 +24,7 @@ use wire::manifest::{INLINED_VARIABLE, ROUTES_VARIABLE};
 
 use crate::bundle::{BundleError, bundle, supervisor_layer};
 use crate::endpoint::Endpoint;
-use crate::package::{PackageForm, WRAPPER};
+use crate::package_form::{PackageForm, WRAPPER};
 use crate::project::{Architecture, Project};
 
 /// Alias of the entry's function that production calls.
@@ -440,7 +440,7 @@ impl<'a> Deployer<'a> {
         let name = wanted.task.0.as_str();
         let (layers, environment) = self.settings(wanted).await?;
         let zip = Blob::new(bundle.zip.clone());
-        let architecture = match self.project.architecture {
+        let architecture = match task.configuration.architecture {
             Architecture::X86_64 => types::Architecture::X8664,
             Architecture::Arm64 => types::Architecture::Arm64,
         };

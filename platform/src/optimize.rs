@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use optimizer::comparison::{self, Saving};
+use optimizer::comparison::{self, Demand, Saving};
 use optimizer::deployment::Deployment;
 use optimizer::execution::Execution;
 use optimizer::fusion::{FusionParameters, FusionSearch};
+use optimizer::gate::{CallVerdicts, Effect, Gate};
 use optimizer::measurement::Measurement;
 use optimizer::search::{Decision, Outcome, Search, Step};
 use optimizer::sizing::{SizingParameters, SizingSearch};
@@ -51,6 +52,8 @@ pub struct Report {
     pub after_fusion: Measurement,
     /// The best fusion with the sizes found, in the final comparison.
     pub after_sizing: Measurement,
+    /// What the safety gate says about each synchronous call, without what it finds fine.
+    pub gate: Vec<CallVerdicts>,
     /// Everything that was tried, in order.
     pub trials: Vec<TrialReport>,
     /// What to deploy.
@@ -111,13 +114,14 @@ pub struct Conditions {
     pub invoke_overhead: String,
 }
 
-/// Runs the optimisation.
+/// Runs the optimisation. Fusions that the gate forbids are not tried.
 ///
 /// # Errors
 /// If a deployment, `prepare` or the reading of logs fails. That requests fail is a result.
 pub async fn optimize(
     bench: &Bench<'_>,
     parameters: &Parameters,
+    gate: &Gate,
     conditions: Conditions,
 ) -> Result<Report, MeasureError> {
     let started = Instant::now();
@@ -128,13 +132,14 @@ pub async fn optimize(
 
     let baseline = Deployment::unfused(workflow);
     let fusion = FusionParameters { executions: parameters.trial.executions, seed: bench.seed };
-    let search = FusionSearch::new(workflow, baseline.clone(), fusion);
+    let search = FusionSearch::new(workflow, baseline.clone(), fusion).with_gate(gate.clone());
     let (fused, mut reasons) = run.search("fusion (thesis, Algorithm 3.1)", search).await?;
 
     let sizing = SizingParameters {
         memory_step_mb: parameters.memory_step_mb,
         executions: parameters.trial.executions,
         seed: bench.seed,
+        fixed: bench.project.constraints.fixed.keys().cloned().collect(),
         ..SizingParameters::default()
     };
     let search = SizingSearch::new(workflow, fused.clone(), parameters.space.clone(), sizing);
@@ -148,7 +153,11 @@ pub async fn optimize(
         ("the fused deployment", fused_executions.as_slice()),
         ("the fused and sized deployment", sized_executions.as_slice()),
     ];
-    let choice = comparison::choose(&arms, workflow.slo(), bench.seed);
+    let wanted = workflow
+        .synchronous_calls()
+        .any(|call| gate.wants_together(&call) && fused.is_inlined(&call));
+    let demand = if wanted { Demand::Nothing } else { Demand::Cheaper };
+    let choice = comparison::choose(&arms, workflow.slo(), bench.seed, demand);
     reasons.extend(choice.reasons);
     let measurements = [&baseline, &fused, &sized]
         .into_iter()
@@ -166,6 +175,7 @@ pub async fn optimize(
         baseline: measurements[0].clone(),
         after_fusion: measurements[1].clone(),
         after_sizing: measurements[2].clone(),
+        gate: without_the_fine(gate.judge_calls(workflow)),
         trials: run.trials,
         recommendation: RecommendationReport {
             deployment: measurements[choice.index].deployment.clone(),
@@ -175,6 +185,11 @@ pub async fn optimize(
         },
         spent: run.spent,
     })
+}
+
+fn without_the_fine(mut calls: Vec<CallVerdicts>) -> Vec<CallVerdicts> {
+    calls.iter_mut().for_each(|call| call.verdicts.retain(|one| one.effect > Effect::None));
+    calls
 }
 
 struct Run<'a, 'b> {

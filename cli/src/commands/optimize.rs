@@ -129,7 +129,8 @@ impl Job<'_> {
             self.arguments.seed,
             self.progress,
         );
-        optimize::optimize(&bench, self.parameters, conditions)
+        let gate = platform::gate::gate(self.project, Some(&session::supervisor()?));
+        optimize::optimize(&bench, self.parameters, &gate, conditions)
             .await
             .map_err(|error| CliError::failed("the optimisation stopped", &error))
     }
