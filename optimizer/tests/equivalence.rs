@@ -190,7 +190,7 @@ fn turned(calls: &[CallMade], by: usize) -> Vec<CallMade> {
     if !turned.is_empty() {
         let middle = by % turned.len();
         turned.rotate_left(middle);
-        if by % 2 == 0 {
+        if by.is_multiple_of(2) {
             turned.reverse();
         }
     }

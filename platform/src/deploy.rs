@@ -20,6 +20,7 @@ use optimizer::units::Resources;
 use optimizer::workflow::TaskName;
 use sha2::{Digest, Sha256};
 use wire::manifest::{INLINED_VARIABLE, ROUTES_VARIABLE};
+use wire::payload::RECORD_PAYLOADS_VARIABLE;
 
 use crate::bundle::{BundleError, bundle};
 use crate::endpoint::Endpoint;
@@ -86,6 +87,8 @@ pub struct Deployer<'a> {
     supervisor: PathBuf,
     /// Whether the endpoint is the local backend, which takes folders of this machine.
     shares_directories: bool,
+    /// Whether the functions add payloads to their records.
+    records_payloads: bool,
     /// Every task's own function as it was first deployed: where calls go that find no free
     /// process inside.
     own: Mutex<BTreeMap<String, String>>,
@@ -122,9 +125,30 @@ impl<'a> Deployer<'a> {
             project,
             supervisor,
             shares_directories,
+            records_payloads: false,
             own: Mutex::default(),
             bundles: Mutex::default(),
         }
+    }
+
+    /// The same with functions that add payloads to their records; has deployed nothing yet.
+    #[must_use]
+    pub fn recording_payloads(&self) -> Self {
+        Self {
+            endpoint: self.endpoint,
+            project: self.project,
+            supervisor: self.supervisor.clone(),
+            shares_directories: self.shares_directories,
+            records_payloads: true,
+            own: Mutex::default(),
+            bundles: Mutex::new(self.bundles.lock().expect("not poisoned").clone()),
+        }
+    }
+
+    /// Whether the functions add payloads to their records.
+    #[must_use]
+    pub fn records_payloads(&self) -> bool {
+        self.records_payloads
     }
 
     /// Deploys every task as a function of its own. What this call created is removed again if it
@@ -256,6 +280,9 @@ impl<'a> Deployer<'a> {
         environment.insert(GENERATION_VARIABLE.into(), generation.to_string());
         environment.insert(INLINED_VARIABLE.into(), inlined);
         environment.insert(ROUTES_VARIABLE.into(), routes);
+        if self.records_payloads {
+            environment.insert(RECORD_PAYLOADS_VARIABLE.into(), "1".into());
+        }
         environment
     }
 

@@ -20,4 +20,5 @@ pub mod payload;
 pub mod project;
 pub mod quantity;
 pub mod status;
+pub mod verify;
 mod workflow_file;

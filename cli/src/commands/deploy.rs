@@ -1,6 +1,6 @@
 //! `fuseline deploy`: builds the functions, deploys them and moves the alias `live`.
 
-use optimizer::deployment::{Deployment, DeploymentError};
+use optimizer::deployment::Deployment;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
 use optimizer::workflow::{TaskName, Workflow};
@@ -21,7 +21,10 @@ pub(crate) async fn run(arguments: &DeployArguments) -> Result<(), CliError> {
     let progress = Progress::new();
     session::build(&project, &progress).await?;
     let supervisor = session::supervisor()?;
-    let deployer = Deployer::new(&endpoint, &project, supervisor, target.endpoint_is_local());
+    let mut deployer = Deployer::new(&endpoint, &project, supervisor, target.endpoint_is_local());
+    if arguments.record_payloads {
+        deployer = deployer.recording_payloads();
+    }
     progress.on_event(RunEvent::Deploying { tasks: project.tasks.len() });
     let failed = |error| CliError::failed("the workflow is not deployed", &error);
     deployer.deploy_tasks().await.map_err(failed)?;
@@ -51,13 +54,7 @@ pub(crate) async fn run(arguments: &DeployArguments) -> Result<(), CliError> {
 fn wanted(arguments: &DeployArguments, workflow: &Workflow) -> Result<Deployment, CliError> {
     let mut deployment = match &arguments.setup {
         None => Deployment::unfused(workflow),
-        Some(setup) => Deployment::parse(workflow, setup).map_err(|error| {
-            let next_step = match &error {
-                DeploymentError::Functions { expected, .. } => format!("write it as {expected}"),
-                _ => format!("without fusion it is {}", Deployment::unfused(workflow)),
-            };
-            CliError::usage(format!("--setup: {error}"), next_step)
-        })?,
+        Some(setup) => session::deployment(workflow, "--setup", setup)?,
     };
     let space = ResourceSpace::lambda();
     for text in &arguments.memory {

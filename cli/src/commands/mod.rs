@@ -8,3 +8,4 @@ pub(crate) mod local;
 pub(crate) mod optimize;
 pub(crate) mod status;
 pub(crate) mod validate;
+pub(crate) mod verify;
