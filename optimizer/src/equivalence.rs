@@ -251,6 +251,10 @@ impl Comparison<'_> {
                 }
             }
             _ if left == right => {}
+            (Value::String(left), Value::String(right)) => {
+                let at = from_character(left, right);
+                self.differ(Some(cut(left, at)), Some(cut(right, at)));
+            }
             _ => self.differ(Some(shown(left)), Some(shown(right))),
         }
     }
@@ -369,6 +373,18 @@ fn shown(value: &Value) -> Value {
         Value::Array(_) | Value::Object(_) => Value::from(shortened(&value.to_string())),
         plain => plain.clone(),
     }
+}
+
+/// Where to begin showing two texts, in bytes: a little before they part, if that is far in.
+fn from_character(left: &str, right: &str) -> usize {
+    let both = left.char_indices().zip(right.chars());
+    let starts: Vec<usize> = both.take_while(|((_, a), b)| a == b).map(|((at, _), _)| at).collect();
+    if starts.len() < SHOWN / 2 { 0 } else { starts[starts.len() - SHOWN / 4] }
+}
+
+fn cut(text: &str, from: usize) -> Value {
+    let before = if from > 0 { "…" } else { "" };
+    Value::from(format!("{before}{}", shortened(&text[from..])))
 }
 
 fn shown_body(body: &Body) -> Value {

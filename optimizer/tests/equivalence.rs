@@ -77,6 +77,9 @@ fn status_errors_and_bytes_are_compared() {
         found(&plain, &bytes("<a"), &[]),
         ["/payload \"{}\" \"2 bytes that are not JSON: <a\""]
     );
+    let part = |end: &str| answered(json!(format!("{}{end}", "ä".repeat(300))));
+    let shown = &differences(&part("one"), &part("two"), &BTreeSet::new())[0];
+    assert_eq!(shown.fused, Some(json!(format!("…{}two", "ä".repeat(25)))), "where they part");
     let long = answered(json!("x".repeat(1000)));
     let shown = &differences(&plain, &long, &BTreeSet::new())[0];
     assert_eq!(shown.fused.as_ref().unwrap().as_str().unwrap().chars().count(), 101);
