@@ -30,7 +30,7 @@ fn workflow(folder: &Path, from: &str, to: &str) -> String {
 fn check(from: &str, to: &str, place: &str, message: &str) {
     let folder = tempfile::tempdir().unwrap();
     let file = workflow(folder.path(), from, to);
-    for command in ["validate", "deploy", "optimize"] {
+    for command in ["validate", "deploy", "optimize", "verify"] {
         let state = folder.path().join("state");
         let got = run(&state, &[command, &file]);
         assert_eq!(got.code, Some(2), "{command} {to}: {}", got.stderr);
@@ -226,11 +226,32 @@ fn wrong_options_exit_with_2() {
         vec!["deploy", &file, "--setup", "(a)-(c)"],
         vec!["deploy", &file, "--memory", "a=12"],
         vec!["invoke", &file, "--payload", "{"],
+        vec!["verify", &file, "--deployment", "a,b"],
+        vec!["verify", &file, "--deployment", "(a)"],
+        vec!["verify", &file, "--ignore", "at"],
+        vec!["verify", &file, "--payloads", "nowhere.jsonl"],
+        vec!["verify", &file, "--payloads", "p.jsonl", "--recorded"],
+        vec!["verify", &file, "--requests", "0"],
     ] {
         let got = run(&folder.path().join("state"), &arguments);
         assert_eq!(got.code, Some(2), "{arguments:?}: {}", got.stderr);
         assert!(got.stderr.starts_with("error: "), "{arguments:?}: {}", got.stderr);
     }
+}
+
+#[test]
+fn a_broken_payload_is_named_with_its_file_and_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = workflow(folder.path(), "name: w", "name: w");
+    let payloads = folder.path().join("payloads.jsonl");
+    std::fs::write(&payloads, "{\"a\": 1}\n2\n{\"a\" 1}\n").unwrap();
+    let state = folder.path().join("state");
+    let got = run(&state, &["verify", &file, "--payloads", payloads.to_str().unwrap()]);
+    assert_eq!(got.code, Some(2), "{}", got.stderr);
+    let place = format!("error: {}:3:6: the payload is not JSON", payloads.display());
+    assert!(got.stderr.starts_with(&place), "{}", got.stderr);
+    assert!(got.stderr.contains("\n  next: "), "{}", got.stderr);
+    assert!(!state.exists(), "it started something");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use optimizer::gate::{CallVerdicts, Effect};
 use optimizer::measurement::Measurement;
 use platform::optimize::{Report, memory_changes};
+use platform::verify;
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -147,6 +148,32 @@ pub(crate) fn optimization(report: &Report) -> String {
         spent.usd,
         spent.seconds
     ));
+    text
+}
+
+/// What a verification found.
+pub(crate) fn verification(report: &verify::Report) -> String {
+    let [unfused, fused] = &report.deployments;
+    let calls =
+        if report.call_payloads { "with their payloads" } else { "by the sizes of payloads" };
+    let mut text = format!(
+        "\n{}: {} requests\n  unfused   {unfused}\n  fused     {fused}\n  payloads  {}\n  calls     \
+         compared {calls}\n",
+        report.workflow, report.requests, report.payloads
+    );
+    let ignored: Vec<&str> = report.ignored.iter().map(String::as_str).collect();
+    text.push_str(&match ignored.as_slice() {
+        [] => "  left out  nothing\n".to_owned(),
+        ignored => format!("  left out  {}\n", ignored.join("\n            ")),
+    });
+    for difference in &report.differences {
+        text.push_str(&format!(
+            "\ndifferent: {}\n  its payload: {}\n",
+            difference.sentence(),
+            difference.payload
+        ));
+    }
+    text.push_str(if report.equal { "\nequal" } else { "\nnot equal" });
     text
 }
 

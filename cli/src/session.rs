@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use local_backend::{Options, SandboxReport, Server};
-use optimizer::deployment::Deployment;
+use optimizer::deployment::{Deployment, DeploymentError};
+use optimizer::workflow::Workflow;
 use platform::command;
 use platform::endpoint::Endpoint;
 use platform::events::{Observer, RunEvent};
@@ -69,6 +70,21 @@ pub(crate) async fn live(endpoint: &Endpoint, project: &Project) -> Result<Deplo
             message: format!("{} is not deployed at {}", project.workflow.name(), endpoint.url),
             next_step: Some("deploy it first: fuseline deploy".into()),
         })
+}
+
+/// The deployment that an option describes.
+pub(crate) fn deployment(
+    workflow: &Workflow,
+    option: &str,
+    text: &str,
+) -> Result<Deployment, CliError> {
+    Deployment::parse(workflow, text).map_err(|error| {
+        let next_step = match &error {
+            DeploymentError::Functions { expected, .. } => format!("write it as {expected}"),
+            _ => format!("without fusion it is {}", Deployment::unfused(workflow)),
+        };
+        CliError::usage(format!("{option}: {error}"), next_step)
+    })
 }
 
 /// Host and port of an `http://` address.

@@ -26,4 +26,5 @@ pub mod project;
 pub mod quantity;
 pub mod runtime_bench;
 pub mod status;
+pub mod verify;
 mod workflow_file;

@@ -10,6 +10,7 @@ use optimizer::execution::Execution;
 use optimizer::fusion::{FusionParameters, FusionSearch};
 use optimizer::gate::{CallVerdicts, Effect, Gate};
 use optimizer::measurement::Measurement;
+use optimizer::pointer::Pattern;
 use optimizer::search::{Decision, Outcome, Search, Step};
 use optimizer::sizing::{SizingParameters, SizingSearch};
 use optimizer::space::ResourceSpace;
@@ -17,6 +18,7 @@ use serde::Serialize;
 
 use crate::events::RunEvent;
 use crate::measure::{Bench, Effort, MeasureError};
+use crate::verify::{self, Payloads, Verifier};
 
 /// How much an optimisation may spend.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +31,19 @@ pub struct Parameters {
     pub space: ResourceSpace,
     /// Distance between memory sizes that are tried, in MB.
     pub memory_step_mb: u32,
+    /// How a fusion is verified before it can be recommended.
+    pub verification: Verification,
+}
+
+/// How a fusion is verified.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verification {
+    /// Requests of each payload template; without any, nothing is verified.
+    pub requests: u32,
+    /// Fields that may differ.
+    pub ignore: Vec<Pattern>,
+    /// Whether the functions' logs may hold the payloads of calls.
+    pub record_payloads: bool,
 }
 
 /// What an optimisation found.
@@ -56,6 +71,9 @@ pub struct Report {
     pub gate: Vec<CallVerdicts>,
     /// Everything that was tried, in order.
     pub trials: Vec<TrialReport>,
+    /// Whether the best fusion answers like the unfused workflow; nothing if there was none to
+    /// verify.
+    pub verification: Option<verify::Report>,
     /// What to deploy.
     pub recommendation: RecommendationReport,
     /// What finding it took.
@@ -134,6 +152,13 @@ pub async fn optimize(
     let fusion = FusionParameters { executions: parameters.trial.executions, seed: bench.seed };
     let search = FusionSearch::new(workflow, baseline.clone(), fusion).with_gate(gate.clone());
     let (fused, mut reasons) = run.search("fusion (thesis, Algorithm 3.1)", search).await?;
+    let verification = run.verify(&baseline, &fused).await?;
+    reasons.extend(verification.as_ref().map(verified));
+    // What answers differently is not gone on with; sizes can still be found for the rest.
+    let fused = match &verification {
+        Some(report) if !report.equal => baseline.clone(),
+        _ => fused,
+    };
 
     let sizing = SizingParameters {
         memory_step_mb: parameters.memory_step_mb,
@@ -177,6 +202,7 @@ pub async fn optimize(
         after_sizing: measurements[2].clone(),
         gate: without_the_fine(gate.judge_calls(workflow)),
         trials: run.trials,
+        verification,
         recommendation: RecommendationReport {
             deployment: measurements[choice.index].deployment.clone(),
             measurement: measurements[choice.index].clone(),
@@ -239,6 +265,28 @@ impl Run<'_, '_> {
         }
     }
 
+    /// Verifies a fusion against the unfused workflow, on deployments of its own, so that nothing
+    /// that is measured records payloads.
+    async fn verify(
+        &mut self,
+        unfused: &Deployment,
+        fused: &Deployment,
+    ) -> Result<Option<verify::Report>, MeasureError> {
+        let Verification { requests: each, ignore, record_payloads } =
+            &self.parameters.verification;
+        if fused == unfused || *each == 0 {
+            return Ok(None);
+        }
+        let recording = self.bench.deployer.recording_payloads();
+        let deployer = if *record_payloads { &recording } else { self.bench.deployer };
+        deployer.deploy_tasks().await?;
+        let Bench { endpoint, project, observer, seed, .. } = *self.bench;
+        let verifier = Verifier { endpoint, project, deployer, observer };
+        let payloads = Payloads::Templates { each: *each, seed };
+        let report = verifier.verify(unfused, fused, &payloads, ignore).await?;
+        Ok(Some(report))
+    }
+
     /// Measures three deployments side by side; equal ones are measured once.
     async fn compare(
         &mut self,
@@ -270,6 +318,22 @@ impl Run<'_, '_> {
         self.spent.executions += measured.iter().map(|arm| arm.len() as u64).sum::<u64>();
         self.spent.usd += measured.iter().flatten().map(|one| one.cost().usd()).sum::<f64>();
         Ok(measured)
+    }
+}
+
+/// What a verification means for the recommendation.
+fn verified(report: &verify::Report) -> String {
+    let fused = &report.deployments[1];
+    match report.differences.first() {
+        None => format!(
+            "verified {fused}: {} requests were answered as without fusion, {} fields left out",
+            report.requests,
+            report.ignored.len()
+        ),
+        Some(first) => format!(
+            "did not keep {fused}: it answers differently, {}; see `fuseline verify`",
+            first.sentence()
+        ),
     }
 }
 

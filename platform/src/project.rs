@@ -472,7 +472,8 @@ fn plain_message(error: &serde_saphyr::Error) -> String {
 }
 
 /// What the operating system said, without the path, which is shown before it.
-fn reason(error: &std::io::Error) -> String {
+/// Why a file cannot be read, in few words.
+pub(crate) fn reason(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".into(),
         std::io::ErrorKind::PermissionDenied => "permission denied".into(),

@@ -1,6 +1,6 @@
 //! `fuseline deploy`: builds the functions, deploys them and moves the alias `live`.
 
-use optimizer::deployment::{Deployment, DeploymentError};
+use optimizer::deployment::Deployment;
 use optimizer::gate::Effect;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
@@ -24,7 +24,10 @@ pub(crate) async fn run(arguments: &DeployArguments) -> Result<(), CliError> {
     let endpoint = session::endpoint(target).await?;
     session::build(&project, &progress).await?;
     let supervisor = session::supervisor()?;
-    let deployer = Deployer::new(&endpoint, &project, supervisor, target.endpoint_is_local());
+    let mut deployer = Deployer::new(&endpoint, &project, supervisor, target.endpoint_is_local());
+    if arguments.record_payloads {
+        deployer = deployer.recording_payloads();
+    }
     progress.on_event(RunEvent::Deploying { tasks: project.tasks.len() });
     let failed = |error| CliError::failed("the workflow is not deployed", &error);
     deployer.deploy_tasks().await.map_err(failed)?;
@@ -75,13 +78,7 @@ fn ask_gate(
 fn wanted(arguments: &DeployArguments, workflow: &Workflow) -> Result<Deployment, CliError> {
     let mut deployment = match &arguments.setup {
         None => Deployment::unfused(workflow),
-        Some(setup) => Deployment::parse(workflow, setup).map_err(|error| {
-            let next_step = match &error {
-                DeploymentError::Functions { expected, .. } => format!("write it as {expected}"),
-                _ => format!("without fusion it is {}", Deployment::unfused(workflow)),
-            };
-            CliError::usage(format!("--setup: {error}"), next_step)
-        })?,
+        Some(setup) => session::deployment(workflow, "--setup", setup)?,
     };
     let space = ResourceSpace::lambda();
     for text in &arguments.memory {

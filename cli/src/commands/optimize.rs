@@ -8,7 +8,7 @@ use optimizer::units::MemoryMb;
 use platform::deploy::Deployer;
 use platform::endpoint::Endpoint;
 use platform::measure::{Bench, Effort};
-use platform::optimize::{self, Conditions, Parameters, Report};
+use platform::optimize::{self, Conditions, Parameters, Report, Verification};
 use platform::project::Project;
 
 use crate::arguments::{Format, OptimizeArguments};
@@ -74,6 +74,12 @@ fn parameters(arguments: &OptimizeArguments) -> Result<Parameters, CliError> {
         comparison: Effort { executions: arguments.comparison, rounds: COMPARISON_ROUNDS },
         space,
         memory_step_mb: range.step_mb,
+        verification: Verification {
+            requests: arguments.verify,
+            ignore: arguments.ignore.clone(),
+            // The logs of a server of our own go with it.
+            record_payloads: arguments.target.endpoint.is_none(),
+        },
     })
 }
 

@@ -27,6 +27,8 @@ struct Event {
     calls: Vec<Call>,
     /// Environment variables to return.
     environment: Vec<String>,
+    /// Folder whose entries to return.
+    list: Option<String>,
     /// Text to print on standard output.
     print: Option<String>,
     /// Function error to return.
@@ -72,6 +74,8 @@ struct Answer {
     call_us: Vec<u64>,
     environment: Vec<Option<String>>,
     directory: String,
+    /// Names in `list`, sorted.
+    listed: Vec<String>,
     padding: String,
 }
 
@@ -126,8 +130,19 @@ async fn handle(
         call_us,
         environment: event.environment.iter().map(|key| std::env::var(key).ok()).collect(),
         directory: std::env::current_dir()?.display().to_string(),
+        listed: event.list.map_or(Ok(Vec::new()), |folder| entries(&folder))?,
         padding: "x".repeat(event.pad_bytes),
     })
+}
+
+/// Names of what is in a folder, sorted.
+fn entries(folder: &str) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Spends `total_ms` of CPU time over `threads` threads and returns the wall time in microseconds.
