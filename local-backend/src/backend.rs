@@ -9,12 +9,14 @@ use tokio_util::task::TaskTracker;
 use crate::error::ApiError;
 use crate::function::Version;
 use crate::instance::{Answer, Instance, Invocation, StartFailure, Surroundings};
+use crate::layers::Layers;
 use crate::logs::LogStore;
 use crate::overhead::Delays;
 use crate::pool::{Acquired, MAX_INSTANCES, Pool};
 use crate::registry::Registry;
 use crate::runtimes::Runtimes;
 use crate::sandbox::Host;
+use crate::state::ServerDirectory;
 
 /// Asynchronous invocations accepted and not yet done at most.
 const ASYNC_QUEUE: usize = 1_000;
@@ -34,6 +36,7 @@ pub(crate) struct Backend {
     pub(crate) host: Host,
     pub(crate) pool: Pool,
     pub(crate) runtimes: Runtimes,
+    pub(crate) layers: Layers,
     /// This server as functions see it.
     pub(crate) lambda_endpoint: String,
     /// Everything that must end before the server has ended.
@@ -46,19 +49,20 @@ pub(crate) type Reply = Result<Answer, ApiError>;
 
 impl Backend {
     pub(crate) fn new(
-        registry: Registry,
+        directory: &ServerDirectory,
         delays: Delays,
         host: Host,
         idle_expiry: Duration,
         lambda_endpoint: String,
     ) -> Self {
         Self {
-            registry,
+            registry: Registry::new(directory.code()),
             logs: Arc::default(),
             delays,
             host,
             pool: Pool::new(idle_expiry),
-            runtimes: Runtimes::default(),
+            runtimes: Runtimes::new(directory.code()),
+            layers: Layers::new(directory.layers()),
             lambda_endpoint,
             tasks: TaskTracker::new(),
             async_slots: Arc::new(Semaphore::new(ASYNC_QUEUE)),

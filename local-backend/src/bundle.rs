@@ -12,7 +12,7 @@ use wire::manifest::MANIFEST_PATH;
 use zip::ZipArchive;
 
 /// Lambda's limit for an unpacked bundle, in bytes.
-const MAX_UNPACKED_BYTES: u64 = 262_144_000;
+pub(crate) const MAX_UNPACKED_BYTES: u64 = 262_144_000;
 /// Files and directories in one bundle at most.
 const MAX_ENTRIES: usize = 100_000;
 
@@ -31,7 +31,7 @@ pub(crate) struct Bundle {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BundleError {
     /// The archive is broken.
-    #[error("could not unzip the uploaded file: {0}; upload a zip with `bootstrap` at its root")]
+    #[error("could not unzip the uploaded file: {0}; upload a zip archive")]
     Zip(#[from] zip::result::ZipError),
     /// An entry would be written outside the bundle.
     #[error("the uploaded file has an entry outside of itself: `{0}`")]

@@ -30,6 +30,7 @@ mod error;
 mod failure;
 mod function;
 mod instance;
+mod layers;
 mod logs;
 mod options;
 mod overhead;

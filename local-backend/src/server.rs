@@ -19,7 +19,6 @@ use crate::backend::Backend;
 use crate::error::StartError;
 use crate::options::{Options, SandboxChoice, SandboxKind, SandboxReport};
 use crate::overhead::Delays;
-use crate::registry::Registry;
 use crate::sandbox::Host;
 use crate::sandbox::engine::{self, Engine};
 use crate::sandbox::process::{self, ProcessHost};
@@ -81,7 +80,7 @@ impl Server {
         // Functions in containers cannot reach loopback: they get a listener of their own.
         let seen_by_functions = inner.as_ref().and_then(|inner| inner.local_addr().ok());
         let backend = Arc::new(Backend::new(
-            Registry::new(directory.code()),
+            directory,
             Delays::new(options.invoke_overhead, options.seed),
             host,
             options.idle_expiry,

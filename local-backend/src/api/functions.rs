@@ -55,7 +55,7 @@ pub(super) async fn create(
     State(backend): State<Arc<Backend>>,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let create: Create = read_json(body).await?;
+    let mut create: Create = read_json(body).await?;
     let named = parse_name(&create.function_name, None)?;
     if named.qualifier.is_some() {
         return Err(ApiError::invalid_parameter("a new function's name has no qualifier"));
@@ -67,6 +67,7 @@ pub(super) async fn create(
     let code = unpack(&backend, create.code).await?;
     let code = code.ok_or_else(|| ApiError::invalid_parameter("Code.ZipFile is missing"))?;
     prepare(&backend, create.settings.runtime(), &code).await?;
+    create.settings = with_layers(&backend, create.settings, &code).await?;
     let mut version = backend.registry.create(&named.name, create.settings, code)?;
     if create.publish {
         version = backend.registry.publish(&named.name, &Expected::default(), None)?;
@@ -78,6 +79,20 @@ pub(super) async fn create(
 async fn prepare(backend: &Backend, runtime: Option<&str>, code: &Bundle) -> Result<(), ApiError> {
     let runtimes = runtimes(runtime.unwrap_or(DEFAULT_RUNTIME), code);
     backend.runtimes.prepare(runtimes).await.map_err(ApiError::from)
+}
+
+/// Settings with the layers that they name.
+async fn with_layers(
+    backend: &Backend,
+    settings: Settings,
+    code: &Bundle,
+) -> Result<Settings, ApiError> {
+    let Some(arns) = settings.layers() else {
+        return Ok(settings);
+    };
+    let layers = backend.layers.merge(arns).await?;
+    layers.check_size(code)?;
+    Ok(settings.with_layers(layers))
 }
 
 fn check_architectures(architectures: Option<&[String]>) -> Result<(), ApiError> {
@@ -156,12 +171,13 @@ pub(super) async fn update_configuration(
 ) -> Reply {
     let name = parse_name(&name, None)?.name;
     let update: UpdateConfiguration = read_json(body).await?;
+    let current = backend.registry.resolve(&parse_name(&name, None)?)?;
     if let Some(runtime) = update.settings.runtime() {
-        let code = &backend.registry.resolve(&parse_name(&name, None)?)?.code;
-        prepare(&backend, Some(runtime), code).await?;
+        prepare(&backend, Some(runtime), &current.code).await?;
     }
+    let settings = with_layers(&backend, update.settings, &current.code).await?;
     let expected = Expected { revision_id: update.revision_id, code_sha256: None };
-    let (before, after) = backend.registry.update(&name, &expected, update.settings, None)?;
+    let (before, after) = backend.registry.update(&name, &expected, settings, None)?;
     retire(&backend, &[before]);
     Ok(Json(after.describe()))
 }
@@ -195,6 +211,7 @@ pub(super) async fn update_code(
         return Ok(Json(current.describe()));
     }
     prepare(&backend, Some(&current.configuration.runtime), &code).await?;
+    current.configuration.layers.check_size(&code)?;
     let expected = Expected { revision_id: update.revision_id, code_sha256: None };
     let settings = Settings::default();
     let (before, mut after) =

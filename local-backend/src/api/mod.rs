@@ -7,6 +7,7 @@
 mod aliases;
 mod functions;
 mod invoke;
+mod layers;
 mod logs;
 
 use std::net::IpAddr;
@@ -50,6 +51,15 @@ pub(crate) fn router(backend: Arc<Backend>) -> Router {
             get(aliases::get).put(aliases::update).delete(aliases::delete),
         )
         .route(&under("invocations"), post(invoke::invoke))
+        .route("/2018-10-31/layers", get(layers::list))
+        .route(
+            "/2018-10-31/layers/{name}/versions",
+            get(layers::list_versions).post(layers::publish),
+        )
+        .route(
+            "/2018-10-31/layers/{name}/versions/{number}",
+            get(layers::get).delete(layers::delete),
+        )
         .route("/", post(logs::operation))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)

@@ -4,6 +4,7 @@ mod api;
 mod cleaning;
 mod failures;
 mod invocations;
+mod layers;
 mod limits;
 mod logs;
 mod managed;
