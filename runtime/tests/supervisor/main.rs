@@ -5,6 +5,7 @@ mod support;
 
 mod failing;
 mod fused;
+mod jvm;
 mod leaving;
 mod lifecycle;
 mod passing;
