@@ -17,7 +17,7 @@ def confirmation(order: dict[str, Any], now: datetime) -> EmailMessage:
     message["Date"] = format_datetime(now)
     # The same for every attempt, so that a mail server recognises a second one.
     message["Message-ID"] = f"<{order['orderId']}@shop.example>"
-    message.set_content(_text(order))
+    message.set_content(_text(order), cte="8bit")
     return message
 
 
