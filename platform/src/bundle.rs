@@ -1,15 +1,16 @@
-//! Bundles: the zip that a function's code is, with the supervisor, the manifest and every task's
-//! package, unchanged. Reproducible: the same input gives the same bytes, whatever the files' times.
+//! Bundles: the zip that a function's code is, with the supervisor (unless a layer holds it), the
+//! manifest and every task's package, unchanged. Reproducible: the same input gives the same bytes, whatever the files' times.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use optimizer::workflow::TaskName;
-use wire::manifest::{MANIFEST_PATH, MANIFEST_VERSION, Manifest, TaskManifest};
+use wire::manifest::{MANIFEST_PATH, MANIFEST_VERSION, Manifest, TaskManifest, is_custom};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
+use crate::package::LAYER_PATH;
 use crate::project::Project;
 
 /// Lambda's limit on a function's code when unpacked.
@@ -54,19 +55,32 @@ struct Entry {
     executable: bool,
 }
 
-/// Makes the bundle of the function with the given root and inlined tasks.
+/// Makes the layer that holds the supervisor.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) fn supervisor_layer(supervisor: &Path) -> Result<Vec<u8>, BundleError> {
+    let bytes = fs_err::read(supervisor).map_err(BundleError::Supervisor)?;
+    let entries = BTreeMap::from([(LAYER_PATH.to_owned(), Entry { bytes, executable: true })]);
+    Ok(zip(&entries)?)
+}
+
+/// Makes the bundle of the function with the given root and inlined tasks; `supervisor` becomes its
+/// `bootstrap` if there is one.
 ///
 /// # Errors
 /// If a package or the supervisor cannot be read, or the code is too large.
 pub fn bundle(
     project: &Project,
-    supervisor: &Path,
+    supervisor: Option<&Path>,
     root: &TaskName,
     inlined: &[TaskName],
 ) -> Result<Vec<u8>, BundleError> {
     let mut entries = BTreeMap::new();
-    let bytes = fs_err::read(supervisor).map_err(BundleError::Supervisor)?;
-    entries.insert("bootstrap".to_owned(), Entry { bytes, executable: true });
+    if let Some(supervisor) = supervisor {
+        let bytes = fs_err::read(supervisor).map_err(BundleError::Supervisor)?;
+        entries.insert("bootstrap".to_owned(), Entry { bytes, executable: true });
+    }
     let manifest = serde_json::to_vec_pretty(&manifest(project, root, inlined))
         .expect("a manifest holds only strings and integers");
     entries.insert(MANIFEST_PATH.to_owned(), Entry { bytes: manifest, executable: false });
@@ -94,7 +108,11 @@ fn manifest(project: &Project, root: &TaskName, inlined: &[TaskName]) -> Manifes
             let task = &project.tasks[name];
             let manifest = TaskManifest {
                 directory: package_directory(name),
-                command: vec!["./bootstrap".to_owned()],
+                runtime: task.runtime.clone(),
+                command: match is_custom(&task.runtime) {
+                    true => vec!["./bootstrap".to_owned()],
+                    false => Vec::new(),
+                },
                 handler: task.handler.clone(),
                 memory_mb: project.workflow.tasks()[name].resources.memory.0,
                 timeout_ms: task.timeout_ms,
@@ -169,8 +187,9 @@ mod tests {
     fn the_same_input_gives_the_same_bytes_whatever_the_files_times() {
         let folder = tempfile::tempdir().unwrap();
         let project = project(folder.path());
-        let make =
-            || bundle(&project, &folder.path().join("supervisor"), &"a".into(), &["b".into()]);
+        let make = || {
+            bundle(&project, Some(&folder.path().join("supervisor")), &"a".into(), &["b".into()])
+        };
         let first = make().unwrap();
         let later = std::time::SystemTime::now() + std::time::Duration::from_secs(3600);
         for file in ["a/bootstrap", "supervisor"] {
@@ -184,8 +203,8 @@ mod tests {
     fn a_bundle_holds_supervisor_manifest_and_packages() {
         let folder = tempfile::tempdir().unwrap();
         let project = project(folder.path());
-        let bytes = bundle(&project, &folder.path().join("supervisor"), &"a".into(), &["b".into()])
-            .unwrap();
+        let supervisor = folder.path().join("supervisor");
+        let bytes = bundle(&project, Some(&supervisor), &"a".into(), &["b".into()]).unwrap();
         let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
         let names: Vec<String> =
             archive.file_names().map(|name| name.unwrap().into_owned()).collect();

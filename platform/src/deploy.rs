@@ -4,7 +4,7 @@
 //! version pins the versions of the functions it calls. So a version of the entry's function *is*
 //! a deployment: two of them can be driven at the same time, and going back means moving one alias.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,16 +13,18 @@ use aws_sdk_lambda::client::Waiters;
 use aws_sdk_lambda::error::ProvideErrorMetadata;
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::{self, FileSystemConfig, FunctionCode};
+use aws_sdk_lambda::types::{self, FileSystemConfig, FunctionCode, LayerVersionContentInput};
 use indexmap::IndexMap;
 use optimizer::deployment::Deployment;
 use optimizer::units::Resources;
 use optimizer::workflow::TaskName;
 use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
 use wire::manifest::{INLINED_VARIABLE, ROUTES_VARIABLE};
 
-use crate::bundle::{BundleError, bundle};
+use crate::bundle::{BundleError, bundle, supervisor_layer};
 use crate::endpoint::Endpoint;
+use crate::package::{PackageForm, WRAPPER};
 use crate::project::{Architecture, Project};
 
 /// Alias of the entry's function that production calls.
@@ -42,6 +44,20 @@ pub enum DeployError {
     /// A bundle cannot be made.
     #[error("`{0}` cannot be bundled")]
     Bundle(TaskName, #[source] BundleError),
+    /// The layer that holds the supervisor cannot be made.
+    #[error("the supervisor's layer cannot be made")]
+    Layer(#[source] Box<BundleError>),
+    /// The tasks' runtimes fit into no zip.
+    #[error(
+        "`{function}` needs a container image, because it holds tasks of several managed runtimes ({}), and images are not pushed yet; fuse only tasks of one managed runtime and `provided.*`",
+        runtimes.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+    )]
+    NeedsImage {
+        /// Root task of the function.
+        function: TaskName,
+        /// Lambda's names of the runtimes.
+        runtimes: BTreeSet<String>,
+    },
     /// The endpoint refused a step.
     #[error("{step} of function `{function}` failed: {message}")]
     Refused {
@@ -84,13 +100,16 @@ pub struct Deployer<'a> {
     endpoint: &'a Endpoint,
     project: &'a Project,
     supervisor: PathBuf,
-    /// Whether the endpoint is the local backend, which takes folders of this machine.
-    shares_directories: bool,
+    /// Whether the endpoint is the local backend, which takes folders of this machine and whose
+    /// sandboxes hold every runtime.
+    is_local: bool,
     /// Every task's own function as it was first deployed: where calls go that find no free
     /// process inside.
     own: Mutex<BTreeMap<String, String>>,
     /// Bundles already made, by root and inlined tasks.
     bundles: Mutex<BTreeMap<(TaskName, Vec<TaskName>), Bundle>>,
+    /// ARN of the layer that holds the supervisor, once a function has needed it.
+    layer: OnceCell<String>,
 }
 
 #[derive(Clone)]
@@ -106,6 +125,7 @@ struct Wanted<'w> {
     inlined: &'w [TaskName],
     resources: Resources,
     environment: BTreeMap<String, String>,
+    form: PackageForm,
 }
 
 impl<'a> Deployer<'a> {
@@ -115,15 +135,16 @@ impl<'a> Deployer<'a> {
         endpoint: &'a Endpoint,
         project: &'a Project,
         supervisor: PathBuf,
-        shares_directories: bool,
+        is_local: bool,
     ) -> Self {
         Self {
             endpoint,
             project,
             supervisor,
-            shares_directories,
+            is_local,
             own: Mutex::default(),
             bundles: Mutex::default(),
+            layer: OnceCell::new(),
         }
     }
 
@@ -133,7 +154,7 @@ impl<'a> Deployer<'a> {
     /// # Errors
     /// If a bundle cannot be made or the endpoint refuses a step.
     pub async fn deploy_tasks(&self) -> Result<(), DeployError> {
-        if self.shares_directories {
+        if self.is_local {
             for directory in &self.project.local_directories {
                 fs_err::create_dir_all(directory)
                     .map_err(|error| DeployError::Directory(directory.clone(), error))?;
@@ -172,6 +193,7 @@ impl<'a> Deployer<'a> {
                 inlined: &[],
                 resources: self.project.workflow.tasks()[task].resources,
                 environment: self.environment(task, &[], &versions, 0),
+                form: self.form(task, &[])?,
             };
             let version = self.publish(&wanted, created).await?;
             versions.insert(task.0.clone(), version);
@@ -198,6 +220,7 @@ impl<'a> Deployer<'a> {
                 inlined: &function.inlined,
                 resources: function.resources,
                 environment: self.environment(&task, &function.inlined, &routes, generation),
+                form: self.form(&task, &function.inlined)?,
             };
             let version = self.publish(&wanted, &mut Vec::new()).await?;
             routes.insert(task.0.clone(), version.clone());
@@ -259,16 +282,101 @@ impl<'a> Deployer<'a> {
         environment
     }
 
+    fn form(&self, root: &TaskName, inlined: &[TaskName]) -> Result<PackageForm, DeployError> {
+        let tasks = std::iter::once(root).chain(inlined);
+        let form = PackageForm::of(tasks.map(|task| self.project.tasks[task].runtime.as_str()));
+        match form {
+            form if self.is_local => Ok(form.where_all_runtimes_are()),
+            PackageForm::Image { runtimes } => {
+                Err(DeployError::NeedsImage { function: root.clone(), runtimes })
+            }
+            form => Ok(form),
+        }
+    }
+
+    /// ARN of the layer with this supervisor, published if its newest version is another.
+    async fn layer(&self) -> Result<&str, DeployError> {
+        let publish = async {
+            let zip = supervisor_layer(&self.supervisor)
+                .map_err(|error| DeployError::Layer(Box::new(error)))?;
+            let sha256 = sha256(&zip);
+            let lambda = &self.endpoint.lambda;
+            let name = self.layer_name();
+            if let Some(newest) = self.layer_versions().await?.first() {
+                let known = lambda
+                    .get_layer_version()
+                    .layer_name(&name)
+                    .version_number(*newest)
+                    .send()
+                    .await
+                    .map_err(refused("look-up of the layer", &name))?;
+                if known.content().and_then(|content| content.code_sha256()) == Some(&sha256) {
+                    return Ok(known.layer_version_arn().unwrap_or_default().to_owned());
+                }
+            }
+            let content = LayerVersionContentInput::builder().zip_file(Blob::new(zip)).build();
+            let published = lambda
+                .publish_layer_version()
+                .layer_name(&name)
+                .description("Fuseline's supervisor")
+                .content(content)
+                .send()
+                .await
+                .map_err(refused("publication of the layer", &name))?;
+            Ok(published.layer_version_arn().unwrap_or_default().to_owned())
+        };
+        self.layer.get_or_try_init(|| publish).await.map(String::as_str)
+    }
+
+    /// Of the workflow's own, so that `destroy` may delete it.
+    fn layer_name(&self) -> String {
+        format!("fuseline-{}", self.project.workflow.name())
+    }
+
+    /// Versions of the layer, the newest first.
+    async fn layer_versions(&self) -> Result<Vec<i64>, DeployError> {
+        let name = self.layer_name();
+        let mut pages = self
+            .endpoint
+            .lambda
+            .list_layer_versions()
+            .layer_name(&name)
+            .into_paginator()
+            .items()
+            .send();
+        let mut versions = Vec::new();
+        while let Some(version) = pages.next().await {
+            versions.push(version.map_err(refused("listing of the layer", &name))?.version());
+        }
+        Ok(versions)
+    }
+
+    /// Layers and environment that the function's form adds.
+    async fn settings(
+        &self,
+        wanted: &Wanted<'_>,
+    ) -> Result<(Vec<String>, types::Environment), DeployError> {
+        let mut variables = wanted.environment.clone();
+        let mut layers = Vec::new();
+        if let PackageForm::ManagedRuntime { .. } = wanted.form {
+            let (name, path) = WRAPPER;
+            variables.insert(name.to_owned(), path.to_owned());
+            layers.push(self.layer().await?.to_owned());
+        }
+        let variables = Some(variables.into_iter().collect());
+        Ok((layers, types::Environment::builder().set_variables(variables).build()))
+    }
+
     fn bundle(&self, root: &TaskName, inlined: &[TaskName]) -> Result<Bundle, DeployError> {
         let key = (root.clone(), inlined.to_vec());
         if let Some(known) = self.bundles.lock().expect("not poisoned").get(&key) {
             return Ok(known.clone());
         }
-        let zip = bundle(self.project, &self.supervisor, root, inlined)
+        let in_layer = matches!(self.form(root, inlined)?, PackageForm::ManagedRuntime { .. });
+        let supervisor = (!in_layer).then_some(self.supervisor.as_path());
+        let zip = bundle(self.project, supervisor, root, inlined)
             .map_err(|error| DeployError::Bundle(root.clone(), error))?;
-        use base64::Engine;
-        let sha256 = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(&zip));
-        let made = Bundle { zip, sha256 };
+        let made = Bundle { sha256: sha256(&zip), zip };
         self.bundles.lock().expect("not poisoned").insert(key, made.clone());
         Ok(made)
     }
@@ -330,6 +438,7 @@ impl<'a> Deployer<'a> {
     async fn create(&self, wanted: &Wanted<'_>, bundle: &Bundle) -> Result<(), DeployError> {
         let task = &self.project.tasks[wanted.task];
         let name = wanted.task.0.as_str();
+        let (layers, environment) = self.settings(wanted).await?;
         let zip = Blob::new(bundle.zip.clone());
         let architecture = match self.project.architecture {
             Architecture::X86_64 => types::Architecture::X8664,
@@ -339,7 +448,8 @@ impl<'a> Deployer<'a> {
             .lambda
             .create_function()
             .function_name(name)
-            .runtime(types::Runtime::from(task.runtime.as_str()))
+            .set_runtime(wanted.form.runtime().map(types::Runtime::from))
+            .set_layers(Some(layers))
             .handler(&task.handler)
             .role(task.role.as_deref().unwrap_or(NO_ROLE))
             .architectures(architecture)
@@ -347,7 +457,7 @@ impl<'a> Deployer<'a> {
             .description(self.description(wanted))
             .memory_size(wanted.resources.memory.0 as i32)
             .timeout((task.timeout_ms / 1000) as i32)
-            .environment(variables(wanted))
+            .environment(environment)
             .set_file_system_configs(self.file_systems())
             .send()
             .await
@@ -377,15 +487,18 @@ impl<'a> Deployer<'a> {
     async fn update_configuration(&self, wanted: &Wanted<'_>) -> Result<(), DeployError> {
         let task = &self.project.tasks[wanted.task];
         let name = wanted.task.0.as_str();
+        let (layers, environment) = self.settings(wanted).await?;
         self.endpoint
             .lambda
             .update_function_configuration()
             .function_name(name)
+            .set_runtime(wanted.form.runtime().map(types::Runtime::from))
+            .set_layers(Some(layers))
             .handler(&task.handler)
             .description(self.description(wanted))
             .memory_size(wanted.resources.memory.0 as i32)
             .timeout((task.timeout_ms / 1000) as i32)
-            .environment(variables(wanted))
+            .environment(environment)
             .set_file_system_configs(self.file_systems())
             .send()
             .await
@@ -416,7 +529,7 @@ impl<'a> Deployer<'a> {
     }
 
     fn file_systems(&self) -> Option<Vec<FileSystemConfig>> {
-        let directories = self.project.local_directories.iter().filter(|_| self.shares_directories);
+        let directories = self.project.local_directories.iter().filter(|_| self.is_local);
         let configs: Vec<_> = directories
             .map(|directory| {
                 let path = directory.display().to_string();
@@ -502,6 +615,17 @@ impl<'a> Deployer<'a> {
             let _ = self.endpoint.logs.delete_log_group().log_group_name(group).send().await;
             removed.push(name.to_owned());
         }
+        let name = self.layer_name();
+        for version in self.layer_versions().await? {
+            self.endpoint
+                .lambda
+                .delete_layer_version()
+                .layer_name(&name)
+                .version_number(version)
+                .send()
+                .await
+                .map_err(refused("removal of the layer", &name))?;
+        }
         Ok(removed)
     }
 }
@@ -512,9 +636,10 @@ pub fn log_group(task: &TaskName) -> String {
     format!("/aws/lambda/{task}")
 }
 
-fn variables(wanted: &Wanted<'_>) -> types::Environment {
-    let variables = wanted.environment.clone().into_iter().collect();
-    types::Environment::builder().set_variables(Some(variables)).build()
+/// As Lambda gives it: base64.
+fn sha256(zip: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(Sha256::digest(zip))
 }
 
 /// Turns an SDK error into ours.

@@ -16,6 +16,7 @@ pub mod load;
 pub mod measure;
 pub mod observe;
 pub mod optimize;
+pub mod package;
 pub mod payload;
 pub mod project;
 pub mod quantity;

@@ -12,12 +12,13 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
 use support::fake::Fake;
-use support::{Bundle, event_headers, function_environment, probe};
+use support::{Bundle, Function, event_headers, function_environment, probe};
 
 /// Turns of the paired measurement, and calls or invocations in each.
 const TURNS: usize = 40;
@@ -81,17 +82,20 @@ fn at(values: &mut [i64], percent: usize) -> i64 {
 }
 
 /// Measures with and without the supervisor in turns, so that what else the machine does disturbs
-/// both alike, and prints both medians and the supervisor's share: the median over all turns of the
-/// difference between the turn's medians, with the middle 80 % of the turns.
+/// both alike, and prints both medians, the supervisor's share (the median over all turns of the
+/// difference between the turn's medians, with the middle 80 % of the turns) and the processor time
+/// that the supervisor itself took.
 async fn in_turns<'f, Times: Future<Output = Vec<u64>>>(
     name: &str,
-    fakes: [&'f Fake; 2],
+    pair: &'f Pair,
     time: impl Fn(&'f Fake, u64) -> Times,
 ) {
     let (mut all, mut shares) = ([Vec::new(), Vec::new()], Vec::new());
+    let mut cpu_us = 0;
     for turn in 0..=TURNS {
         let mut medians = [0, 0];
-        for (arm, fake) in fakes.into_iter().enumerate() {
+        let before_us = pair.supervisor_cpu_us();
+        for (arm, fake) in pair.fakes().into_iter().enumerate() {
             let times = time(fake, TURN_LENGTH).await;
             let mut times: Vec<i64> = times.into_iter().map(|us| us as i64).collect();
             medians[arm] = at(&mut times, 50);
@@ -102,13 +106,14 @@ async fn in_turns<'f, Times: Future<Output = Vec<u64>>>(
         }
         if turn > 0 {
             shares.push(medians[0] - medians[1]);
+            cpu_us += pair.supervisor_cpu_us() - before_us;
         }
     }
     let [with, without] = &mut all;
     writeln!(
         std::io::stdout().lock(),
         "{name}: p50 {} us, p99 {} us; without the supervisor p50 {} us, p99 {} us; its share {} us \
-         (80 % of {TURNS} turns: {} to {} us)",
+         (80 % of {TURNS} turns: {} to {} us), of which its own processor time {} us",
         at(with, 50),
         at(with, 99),
         at(without, 50),
@@ -116,32 +121,71 @@ async fn in_turns<'f, Times: Future<Output = Vec<u64>>>(
         at(&mut shares, 50),
         at(&mut shares, 10),
         at(&mut shares, 90),
+        cpu_us / (TURNS as u64 * TURN_LENGTH),
     )
     .expect("standard output is open");
 }
 
-fn main() {
+/// A function with two fused tasks, and the same root without a supervisor.
+struct Pair {
+    fused: Function,
+    bare: Bare,
+}
+
+impl Pair {
+    async fn start() -> Self {
+        Self { fused: Bundle::of(&["a", "b"]).start().await, bare: Bare::start().await }
+    }
+
+    fn fakes(&self) -> [&Fake; 2] {
+        [&self.fused.fake, &self.bare.fake]
+    }
+
+    /// Processor time that the supervisor has taken, in microseconds.
+    fn supervisor_cpu_us(&self) -> u64 {
+        let id = self.fused.process.id().expect("the supervisor runs");
+        let stat = std::fs::read_to_string(format!("/proc/{id}/schedstat"));
+        // Nanoseconds that it has run come first.
+        let run_ns = stat.ok().and_then(|stat| stat.split(' ').next()?.parse::<u64>().ok());
+        run_ns.expect("the kernel keeps count") / 1000
+    }
+}
+
+/// Measures where the instance has the processors it was given, in Criterion's way and in turns.
+fn measure(placement: &str, criterion: &mut Criterion) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let fused = runtime.block_on(Bundle::of(&["a", "b"]).start());
-    let bare = runtime.block_on(Bare::start());
+    let pair = runtime.block_on(Pair::start());
+    let [fused, bare] = pair.fakes();
+    let total = |times: Vec<u64>| Duration::from_micros(times.iter().sum());
+    for (name, fake) in [("fused", fused), ("floor", bare)] {
+        criterion.bench_function(&format!("call/{placement}/{name}"), |bencher| {
+            bencher.iter_custom(|rounds| total(runtime.block_on(time_calls(fake, rounds))));
+        });
+    }
+    for (name, fake) in [("supervised", fused), ("bare", bare)] {
+        criterion.bench_function(&format!("invocation/{placement}/{name}"), |bencher| {
+            bencher.iter_custom(|rounds| total(runtime.block_on(time_invocations(fake, rounds))));
+        });
+    }
+    runtime.block_on(in_turns(&format!("call, {placement}"), &pair, time_calls));
+    runtime.block_on(in_turns(&format!("invocation, {placement}"), &pair, time_invocations));
+}
+
+fn main() {
     let mut criterion = Criterion::default()
         .sample_size(20)
         .measurement_time(Duration::from_secs(3))
         .configure_from_args();
-    let total = |times: Vec<u64>| Duration::from_micros(times.iter().sum());
-    for (name, fake) in [("fused", &fused.fake), ("floor", &bare.fake)] {
-        criterion.bench_function(&format!("call/{name}"), |bencher| {
-            bencher.iter_custom(|rounds| total(runtime.block_on(time_calls(fake, rounds))));
-        });
-    }
-    for (name, fake) in [("supervised", &fused.fake), ("bare", &bare.fake)] {
-        criterion.bench_function(&format!("invocation/{name}"), |bencher| {
-            bencher.iter_custom(|rounds| total(runtime.block_on(time_invocations(fake, rounds))));
-        });
+    // What a function of up to 1,769 MB has. With more, every message between processes also wakes
+    // a processor that sleeps, and what that takes depends on the machine, not on the supervisor.
+    let all = sched_getaffinity(None).expect("the kernel says where this may run");
+    let mut one = CpuSet::new();
+    one.set((0..CpuSet::MAX_CPU).rfind(|cpu| all.is_set(*cpu)).expect("it runs somewhere"));
+    for (placement, processors) in [("one processor", &one), ("all processors", &all)] {
+        // What is started from here on inherits it.
+        sched_setaffinity(None, processors).expect("its own processors may be chosen from");
+        measure(placement, &mut criterion);
     }
     criterion.final_summary();
-    let fakes = [&fused.fake, &bare.fake];
-    runtime.block_on(in_turns("call", fakes, time_calls));
-    runtime.block_on(in_turns("invocation", fakes, time_invocations));
 }

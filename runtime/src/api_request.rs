@@ -19,6 +19,7 @@ use crate::trace;
 
 const INVOCATION_TYPE: HeaderName = HeaderName::from_static("x-amz-invocation-type");
 const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("x-amz-client-context");
+const LOG_TYPE: HeaderName = HeaderName::from_static("x-amz-log-type");
 
 /// What an invocation asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -116,6 +117,11 @@ impl ApiRequest {
             path = format!("{path}{separator}Qualifier={qualifier}");
         }
         path
+    }
+
+    /// Whether the caller asks for the end of the callee's log.
+    pub(crate) fn wants_log(&self) -> bool {
+        self.headers.get(LOG_TYPE).is_some_and(|kind| kind == "Tail")
     }
 
     /// The client context as a callee gets it: what the caller sent, decoded from base64.

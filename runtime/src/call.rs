@@ -11,11 +11,12 @@ use tokio::time::timeout_at;
 use uuid::Uuid;
 use wire::record::CallOutcome;
 
+use crate::call_log::CallLog;
 use crate::clock;
 use crate::instance::{Growth, Instance};
 use crate::message::{
     AMZN_REQUEST_ID, Answer, CLIENT_CONTEXT, EXECUTED_VERSION, FUNCTION_ERROR, FUNCTION_ERROR_BODY,
-    FUNCTION_ERROR_TYPE, INVOKED_ARN, MAX_RESPONSE_BYTES, REQUEST_ID, Read, TRACE_ID,
+    FUNCTION_ERROR_TYPE, INVOKED_ARN, LOG_RESULT, MAX_RESPONSE_BYTES, REQUEST_ID, Read, TRACE_ID,
     function_error_body, read,
 };
 use crate::pool::{Context, Deadline, Ended, Job, Posted, PostedKind, ProcessId};
@@ -37,6 +38,8 @@ pub(crate) struct Call {
     pub(crate) trace: Option<String>,
     /// The caller's invocation; none while the caller is starting.
     pub(crate) caller: Option<Arc<Context>>,
+    /// Whether the caller wants the end of the callee's log.
+    pub(crate) wants_log: bool,
 }
 
 /// What came of a call.
@@ -93,6 +96,7 @@ pub(crate) async fn serve(
         let job = job(callee, &call, &request_id, latest_ms, ended);
         let process = instance.dispatch(callee, Box::new(job), Growth::Limited).ok()?;
         let running = Running { callee, process, request_id: &request_id, started_ms, latest_ms };
+        let log = call.wants_log.then(|| CallLog::start(callee, process)).flatten();
         let end = match running.ended(wait).await {
             None => running.time_out(),
             Some(Ended::NotTaken) => continue,
@@ -113,7 +117,12 @@ pub(crate) async fn serve(
                 ),
             ),
         };
-        return Some(served(end, &request_id));
+        let mut served = served(end, &request_id, &callee.version);
+        if let Some(log) = log {
+            let text = log.end(callee, &request_id, served.outcome);
+            served.answer.headers.insert(LOG_RESULT, text);
+        }
+        return Some(served);
     }
     None
 }
@@ -127,7 +136,7 @@ fn job(
     ended: oneshot::Sender<Ended>,
 ) -> Job {
     let caller_arn = call.caller.as_ref().and_then(|caller| caller.arn.as_deref());
-    let arn = caller_arn.and_then(|arn| sibling_arn(arn, &callee.name));
+    let arn = caller_arn.and_then(|arn| sibling_arn(arn, &callee.name, &callee.version));
     let trace = call.trace.as_deref().map(|caller| trace::for_callee(caller, call.request_id));
     let mut headers = HeaderMap::with_capacity(8);
     let texts = [
@@ -144,8 +153,10 @@ fn job(
     if let Some(context) = &call.client_context {
         headers.insert(CLIENT_CONTEXT, context.clone());
     }
+    let lineage = call.caller.as_ref().map(|caller| caller.lineage.with(&callee.name));
     Job {
         request_id: request_id.to_owned(),
+        lineage: lineage.unwrap_or_default(),
         trace,
         arn,
         deadline: Deadline::After { timeout_ms: callee.timeout_ms, latest_ms },
@@ -155,10 +166,14 @@ fn job(
     }
 }
 
-/// The ARN of another function of the same account and region.
-fn sibling_arn(arn: &str, name: &str) -> Option<String> {
+/// The ARN that a task's own function would be invoked by, in the account and region of `arn`.
+fn sibling_arn(arn: &str, name: &str, version: &str) -> Option<String> {
     let prefix: Vec<&str> = arn.split(':').take(6).collect();
-    (prefix.len() == 6).then(|| format!("{}:{name}", prefix.join(":")))
+    let unqualified = format!("{}:{name}", prefix.join(":"));
+    (prefix.len() == 6).then(|| match version {
+        "$LATEST" => unqualified,
+        version => format!("{unqualified}:{version}"),
+    })
 }
 
 /// An invocation that a process was given.
@@ -254,12 +269,13 @@ fn streamed_error(kind: &HeaderValue, trailers: &HeaderMap) -> Bytes {
 }
 
 /// An end in the form that Lambda gives it.
-fn served(end: End, request_id: &str) -> Served {
+fn served(end: End, request_id: &str, version: &str) -> Served {
     let mut answer = Answer { body: end.payload, ..Answer::empty(StatusCode::OK) };
     answer.headers.insert(http::header::CONTENT_TYPE, crate::message::JSON);
-    answer.headers.insert(EXECUTED_VERSION, HeaderValue::from_static("$LATEST"));
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        answer.headers.insert(AMZN_REQUEST_ID, id);
+    for (name, text) in [(EXECUTED_VERSION, version), (AMZN_REQUEST_ID, request_id)] {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            answer.headers.insert(name, value);
+        }
     }
     if end.outcome != CallOutcome::Ok {
         answer.headers.insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
@@ -272,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_siblings_arn_has_its_name_and_no_qualifier() {
+    fn a_siblings_arn_has_its_name_and_the_version_it_is_pinned_to() {
         for (arn, expect) in [
             (
                 "arn:aws:lambda:eu-west-1:123456789012:function:a",
@@ -281,7 +297,9 @@ mod tests {
             ("arn:aws-cn:lambda:x:1:function:a:live", Some("arn:aws-cn:lambda:x:1:function:b")),
             ("a", None),
         ] {
-            assert_eq!(sibling_arn(arn, "b").as_deref(), expect, "{arn}");
+            assert_eq!(sibling_arn(arn, "b", "$LATEST").as_deref(), expect, "{arn}");
+            let pinned = expect.map(|arn| format!("{arn}:3"));
+            assert_eq!(sibling_arn(arn, "b", "3"), pinned, "{arn}");
         }
     }
 

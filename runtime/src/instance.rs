@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::attempts::Attempts;
 use crate::forward::Forwarder;
 use crate::journal::Journal;
+use crate::output::Output;
 use crate::pool::{Job, ProcessId};
 use crate::server;
 use crate::settings::Settings;
@@ -88,10 +89,17 @@ impl Instance {
         let port = listener.local_addr()?.port();
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let pid = task.spawn(port)?;
+        // Nobody but the platform asks for what the root prints.
+        let (output, writer) = if Arc::ptr_eq(task, self.root()) {
+            (None, None)
+        } else {
+            let (reader, writer) = io::pipe()?;
+            (Some(Output::follow(reader)?), Some(writer))
+        };
+        let pid = task.spawn(port, writer)?;
         let id = ProcessId(self.started.fetch_add(1, Ordering::Relaxed));
         let server = server::start(listener, Arc::clone(self), Arc::clone(task), id);
-        task.pool.add(id, pid, server);
+        task.pool.add(id, pid, output, server);
         Ok(())
     }
 
@@ -133,6 +141,14 @@ impl Instance {
     pub(crate) async fn inline_calls_done(&self) {
         // The sender lives as long as the instance, so waiting cannot fail.
         let _ = self.inline_calls.subscribe().wait_for(|calls| *calls == 0).await;
+    }
+
+    /// Writes what is still to be written to the function's log.
+    pub(crate) fn flush_log(&self) {
+        for task in self.tasks.values() {
+            task.pool.drain_outputs();
+        }
+        self.journal.flush();
     }
 
     /// Asks every process to end.

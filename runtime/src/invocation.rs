@@ -10,6 +10,7 @@ use wire::record::{CallOutcome, InvocationRecord, RECORD_VERSION, Record};
 
 use crate::clock;
 use crate::instance::{Growth, Instance, NotDispatched};
+use crate::lineage::Lineage;
 use crate::message::{
     DEADLINE_MS, FUNCTION_ERROR_TYPE, INVOKED_ARN, JSON, TRACE_ID, full, function_error_body,
 };
@@ -64,7 +65,7 @@ async fn run(
     let root = instance.root();
     for _ in 0..MAX_PROCESSES_TRIED {
         let (ended, wait) = oneshot::channel();
-        let job = Box::new(job(event, root.timeout_ms, ended));
+        let job = Box::new(job(event, &root.name, root.timeout_ms, ended));
         let process = match instance.dispatch(root, job, Growth::Always) {
             Ok(process) => process,
             // A process that was just started is free, so only starting one can fail.
@@ -97,14 +98,21 @@ async fn run(
 }
 
 /// The invocation as the root task's runtime gets it: as the platform gave it.
-fn job(event: &Event, timeout_ms: u64, ended: oneshot::Sender<Ended>) -> Job {
+fn job(event: &Event, root: &str, timeout_ms: u64, ended: oneshot::Sender<Ended>) -> Job {
     let deadline_ms = text(&event.headers, DEADLINE_MS).and_then(|text| text.parse().ok());
+    let header = text(&event.headers, TRACE_ID);
+    let (trace, lineage) = header.as_deref().map(Lineage::split).unzip();
+    let mut headers = event.headers.clone();
+    if let Some(value) = trace.as_deref().and_then(|trace| HeaderValue::from_str(trace).ok()) {
+        headers.insert(TRACE_ID, value);
+    }
     Job {
         request_id: event.request_id.clone(),
-        trace: text(&event.headers, TRACE_ID),
+        lineage: lineage.unwrap_or_default().with(root),
+        trace,
         arn: text(&event.headers, INVOKED_ARN),
         deadline: Deadline::At(deadline_ms.unwrap_or_else(|| clock::now_ms() + timeout_ms)),
-        headers: event.headers.clone(),
+        headers,
         payload: event.payload.clone(),
         ended,
     }

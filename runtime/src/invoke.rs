@@ -17,6 +17,7 @@ use crate::attempts::Attempt;
 use crate::call::{self, Call, Receipt};
 use crate::clock;
 use crate::forward::{ForwardError, Outgoing};
+use crate::lineage::MAX_CALLS;
 use crate::message::{
     AMZN_REQUEST_ID, AMZN_TRACE_ID, Answer, AnyBody, FUNCTION_ERROR, MAX_REQUEST_BYTES, Read,
     function_error_type, read,
@@ -119,6 +120,16 @@ async fn make(
     name: &str,
 ) -> Done {
     let request_bytes = body.len();
+    let chain = request.context.as_ref().map(|context| &context.lineage);
+    if chain.is_some_and(|chain| chain.is_endless(name)) {
+        let message = format!(
+            "`{name}` has been called {MAX_CALLS} times in one chain of calls: a recursive loop, which \
+             Fuseline stops"
+        );
+        let kind = "RecursiveInvocationException";
+        let answer = Answer::refusal(StatusCode::BAD_REQUEST, kind, &message);
+        return Done::new(answer, CallOutcome::Refused, CallSite::Inline, request_bytes);
+    }
     if let Some(callee) = callee {
         if !body.is_empty() && serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
             let message = format!(
@@ -136,6 +147,7 @@ async fn make(
             client_context: request.client_context(),
             trace: request.trace().map(str::to_owned),
             caller: request.context.clone(),
+            wants_log: request.wants_log(),
         };
         if let Some(served) = call::serve(&caller.instance, &callee, call).await {
             let done = Done::new(served.answer, served.outcome, CallSite::Inline, request_bytes);
@@ -178,8 +190,12 @@ async fn send(
     body: Bytes,
 ) -> Result<Response<Incoming>, Answer> {
     let mut headers = request.headers.clone();
-    if let Some(value) = request.trace().and_then(|trace| HeaderValue::from_str(trace).ok()) {
-        headers.insert(AMZN_TRACE_ID, value);
+    let lineage = request.context.as_ref().map(|context| &context.lineage);
+    if let Some(trace) = request.trace() {
+        let trace = lineage.map_or_else(|| trace.to_owned(), |lineage| lineage.join(trace));
+        if let Ok(value) = HeaderValue::from_str(&trace) {
+            headers.insert(AMZN_TRACE_ID, value);
+        }
     }
     let outgoing = Outgoing {
         method: request.method.clone(),

@@ -10,8 +10,8 @@ use std::process::Command;
 
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
-/// First argument that makes the executable a launcher; the supervisor's process id, the program
-/// and its arguments follow.
+/// First argument that makes the executable a launcher; the supervisor's process id, the process's
+/// out-of-memory score, the program and its arguments follow.
 pub const LAUNCH_ARGUMENT: &str = "--launch";
 
 /// Why a child's program was not started.
@@ -19,7 +19,7 @@ pub const LAUNCH_ARGUMENT: &str = "--launch";
 pub enum LaunchError {
     /// The arguments are not those the supervisor gives.
     #[error(
-        "{LAUNCH_ARGUMENT} takes a process id and a program: it is for the supervisor's own use"
+        "{LAUNCH_ARGUMENT} takes a process id, a score and a program: it is for the supervisor's own use"
     )]
     Arguments,
     /// The kernel refused to tie the child to the supervisor.
@@ -42,10 +42,11 @@ pub enum LaunchError {
 /// Becomes the program in `arguments` (after [`LAUNCH_ARGUMENT`]); the kernel kills it when the
 /// supervisor ends. Returns only if that failed.
 pub fn launch(mut arguments: impl Iterator<Item = OsString>) -> LaunchError {
-    let supervisor = arguments.next().and_then(|id| id.to_str()?.parse::<i32>().ok());
-    let (Some(supervisor), Some(program)) = (supervisor, arguments.next()) else {
+    let mut number = || arguments.next().and_then(|id| id.to_str()?.parse::<i32>().ok());
+    let (Some(supervisor), Some(oom_score)) = (number(), number()) else {
         return LaunchError::Arguments;
     };
+    let Some(program) = arguments.next() else { return LaunchError::Arguments };
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
         return LaunchError::Tie(error.into());
     }
@@ -53,6 +54,8 @@ pub fn launch(mut arguments: impl Iterator<Item = OsString>) -> LaunchError {
     if getppid().map(|parent| parent.as_raw_nonzero().get()) != Some(supervisor) {
         return LaunchError::Orphaned;
     }
+    // Where the kernel does not offer it, it chooses by size alone.
+    let _ = std::fs::write("/proc/self/oom_score_adj", oom_score.to_string());
     let source = Command::new(&program).args(arguments).exec();
     LaunchError::Execute { program: program.to_string_lossy().into_owned(), source }
 }
@@ -63,7 +66,7 @@ mod tests {
 
     #[test]
     fn only_the_supervisors_arguments_are_taken() {
-        for arguments in [&[][..], &["1"], &["x", "true"]] {
+        for arguments in [&[][..], &["1"], &["1", "true"], &["x", "0", "true"], &["1", "0"]] {
             let arguments = arguments.iter().map(OsString::from);
             assert!(matches!(launch(arguments), LaunchError::Arguments));
         }
@@ -72,7 +75,7 @@ mod tests {
     #[test]
     fn a_child_of_anyone_else_is_not_started() {
         // Not the parent of this test, or it would become `true`.
-        let arguments = ["2147483647", "true"].iter().map(OsString::from);
+        let arguments = ["2147483647", "0", "true"].iter().map(OsString::from);
         assert!(matches!(launch(arguments), LaunchError::Orphaned));
     }
 }

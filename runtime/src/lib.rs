@@ -15,6 +15,7 @@
 mod api_request;
 mod attempts;
 mod call;
+mod call_log;
 mod clock;
 mod forward;
 mod instance;
@@ -22,7 +23,9 @@ mod invocation;
 mod invoke;
 mod journal;
 mod launch;
+mod lineage;
 mod message;
+mod output;
 mod pool;
 mod reaper;
 mod runtime_api;

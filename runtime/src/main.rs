@@ -1,20 +1,22 @@
 //! The function's `bootstrap`: supervises the bundle's tasks, or, as `bootstrap --launch …`, becomes
-//! one of them.
+//! one of them. As the `AWS_LAMBDA_EXEC_WRAPPER` of a managed runtime it is given the command line
+//! that starts that runtime, and starts tasks with it.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use runtime::{LAUNCH_ARGUMENT, SupervisorError, launch, supervise};
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|first| first == LAUNCH_ARGUMENT) {
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    if arguments.next_if(|first| first == LAUNCH_ARGUMENT).is_some() {
         let failed = launch(arguments);
         complain(&failed);
         return ExitCode::from(127);
     }
-    match run() {
+    match run(arguments.collect()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             complain(&failed);
@@ -24,12 +26,12 @@ fn main() -> ExitCode {
 }
 
 /// Supervises until the platform stops the instance.
-fn run() -> Result<(), SupervisorError> {
+fn run(arguments: Vec<OsString>) -> Result<(), SupervisorError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(SupervisorError::Start)?
-        .block_on(supervise(std::env::vars_os().collect()))
+        .block_on(supervise(std::env::vars_os().collect(), arguments))
 }
 
 /// One line on standard error, with the causes; nothing is left to do if even that fails.

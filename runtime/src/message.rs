@@ -32,6 +32,7 @@ pub(crate) const AMZN_TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-tra
 pub(crate) const AMZN_ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 pub(crate) const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
 pub(crate) const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
+pub(crate) const LOG_RESULT: HeaderName = HeaderName::from_static("x-amz-log-result");
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// An answer held in memory, cheap to copy.

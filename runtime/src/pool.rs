@@ -14,7 +14,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::clock;
+use crate::lineage::Lineage;
 use crate::message::{Answer, DEADLINE_MS};
+use crate::output::Output;
 
 /// Names a process for the supervisor's whole life, as a process id does not.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -36,6 +38,7 @@ pub(crate) struct Context {
     pub(crate) request_id: String,
     pub(crate) trace: Option<String>,
     pub(crate) arn: Option<String>,
+    pub(crate) lineage: Lineage,
     /// In milliseconds since the Unix epoch.
     pub(crate) deadline_ms: u64,
 }
@@ -45,6 +48,7 @@ pub(crate) struct Job {
     pub(crate) request_id: String,
     pub(crate) trace: Option<String>,
     pub(crate) arn: Option<String>,
+    pub(crate) lineage: Lineage,
     pub(crate) deadline: Deadline,
     /// What the process is told besides the deadline.
     pub(crate) headers: HeaderMap,
@@ -115,6 +119,8 @@ struct State {
 
 struct Process {
     pid: Pid,
+    /// What it prints, if somebody may ask for it.
+    output: Option<Arc<Output>>,
     /// Its port.
     server: AbortHandle,
     /// Tells its request for an invocation that there is one.
@@ -158,9 +164,16 @@ impl Pool {
     }
 
     /// Takes in a process that was just started.
-    pub(crate) fn add(&self, id: ProcessId, pid: Pid, server: AbortHandle) {
+    pub(crate) fn add(
+        &self,
+        id: ProcessId,
+        pid: Pid,
+        output: Option<Arc<Output>>,
+        server: AbortHandle,
+    ) {
         let process = Process {
             pid,
+            output,
             server,
             wake: Arc::default(),
             waits: false,
@@ -316,6 +329,21 @@ impl Pool {
         self.lock().processes.get(&id)?.context.clone()
     }
 
+    /// A process and what it prints, if that is kept.
+    pub(crate) fn output(&self, id: ProcessId) -> Option<(Pid, Arc<Output>)> {
+        let state = self.lock();
+        let process = state.processes.get(&id)?;
+        Some((process.pid, Arc::clone(process.output.as_ref()?)))
+    }
+
+    /// Passes on what the processes have printed so far.
+    pub(crate) fn drain_outputs(&self) {
+        for process in self.lock().processes.values() {
+            // A process that prints nothing any more is about to be collected.
+            let _ = process.output.as_ref().map(|output| output.drain());
+        }
+    }
+
     /// When a process must have answered the invocation `request_id`, in milliseconds since the Unix
     /// epoch, if it has taken it.
     pub(crate) fn deadline_ms(&self, id: ProcessId, request_id: &str) -> Option<u64> {
@@ -365,6 +393,7 @@ impl Process {
             request_id: job.request_id,
             trace: job.trace,
             arn: job.arn,
+            lineage: job.lineage,
             deadline_ms,
         }));
         Some((headers, job.payload))

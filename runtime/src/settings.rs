@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 use aws_credential_types::Credentials;
 use http::Uri;
-use wire::manifest::{MANIFEST_PATH, MANIFEST_VERSION, Manifest, ROUTES_VARIABLE};
+use wire::manifest::{
+    MANIFEST_PATH, MANIFEST_VERSION, Manifest, ROUTES_VARIABLE, RUNTIMES_FOLDER, RUNTIMES_VARIABLE,
+    is_custom,
+};
 
 /// Environment variable that names another manifest than the bundle's own.
 const MANIFEST_VARIABLE: &str = "FUSELINE_MANIFEST";
@@ -88,14 +91,23 @@ pub struct Settings {
     pub(crate) inherited: Environment,
     /// Folder for temporary files.
     pub(crate) temporary: PathBuf,
+    /// The managed runtime that the supervisor wraps, and the command line that starts it.
+    pub(crate) wrapped: Option<(String, Vec<OsString>)>,
+    /// Folder of further language runtimes.
+    pub(crate) runtimes: PathBuf,
 }
 
 impl Settings {
-    /// Reads the settings from the environment and from the manifest that it leads to.
+    /// Reads the settings from the environment and from the manifest that it leads to. `arguments`
+    /// are the supervisor's own: as an `AWS_LAMBDA_EXEC_WRAPPER` it gets the command line that
+    /// starts the function's managed runtime.
     ///
     /// # Errors
     /// If the manifest or a variable is missing or says something that cannot be done.
-    pub fn read(environment: &BTreeMap<OsString, OsString>) -> Result<Self, SettingsError> {
+    pub fn read(
+        environment: &BTreeMap<OsString, OsString>,
+        arguments: Vec<OsString>,
+    ) -> Result<Self, SettingsError> {
         let task_root = environment.get(OsStr::new("LAMBDA_TASK_ROOT"));
         let path = match environment.get(OsStr::new(MANIFEST_VARIABLE)) {
             Some(path) => PathBuf::from(path),
@@ -112,7 +124,13 @@ impl Settings {
             })?,
         };
         let temporary = environment.get(OsStr::new("TMPDIR")).map(PathBuf::from);
+        let runtimes = text(environment, RUNTIMES_VARIABLE)?;
+        let wrapped = text(environment, "AWS_EXECUTION_ENV")?
+            .and_then(|name| name.strip_prefix("AWS_Lambda_").map(str::to_owned))
+            .filter(|_| !arguments.is_empty());
         Ok(Self {
+            wrapped: wrapped.map(|runtime| (runtime, arguments)),
+            runtimes: PathBuf::from(runtimes.as_deref().unwrap_or(RUNTIMES_FOLDER)),
             function: text(environment, "AWS_LAMBDA_FUNCTION_NAME")?
                 .unwrap_or_else(|| manifest.root.clone()),
             version: text(environment, "AWS_LAMBDA_FUNCTION_VERSION")?
@@ -169,7 +187,7 @@ fn read_manifest(path: &Path) -> Result<Manifest, SettingsError> {
         return Err(wrong(format!("the root task `{}` is not among the tasks", manifest.root)));
     }
     for (name, task) in &manifest.tasks {
-        if task.command.is_empty() {
+        if task.command.is_empty() && is_custom(&task.runtime) {
             return Err(wrong(format!("task `{name}` has no command")));
         }
         if task.processes == 0 {
@@ -223,13 +241,13 @@ mod tests {
         std::fs::write(folder.path().join("fuseline.json"), manifest).unwrap();
         let mut environment = environment(more);
         environment.insert("LAMBDA_TASK_ROOT".into(), folder.path().into());
-        Settings::read(&environment).map_err(|error| error.to_string())
+        Settings::read(&environment, Vec::new()).map_err(|error| error.to_string())
     }
 
     fn manifest(root: &str, processes: u32, command: &str) -> String {
         format!(
-            r#"{{"v":1,"root":"{root}","tasks":{{"a":{{"directory":"tasks/a","command":{command},
-            "handler":"h","memory_mb":128,"timeout_ms":3000,"environment":{{}},"processes":{processes}}}}}}}"#
+            r#"{{"v":2,"root":"{root}","tasks":{{"a":{{"directory":"tasks/a","command":{command},
+            "runtime":"provided.al2023","handler":"h","memory_mb":128,"timeout_ms":3000,"environment":{{}},"processes":{processes}}}}}}}"#
         )
     }
 
@@ -269,7 +287,7 @@ mod tests {
             (manifest("a", 0, r#"["x"]"#).as_str(), "task `a` may have 0 processes"),
             (manifest("a", 1, "[]").as_str(), "task `a` has no command"),
             (
-                manifest("a", 1, r#"["x"]"#).replace("\"v\":1", "\"v\":9").as_str(),
+                manifest("a", 1, r#"["x"]"#).replace("\"v\":2", "\"v\":9").as_str(),
                 "format version 9",
             ),
         ] {
@@ -284,7 +302,8 @@ mod tests {
 
     #[test]
     fn a_missing_manifest_is_named() {
-        let error = Settings::read(&environment(&[("FUSELINE_MANIFEST", "/nowhere/m.json")]));
+        let environment = environment(&[("FUSELINE_MANIFEST", "/nowhere/m.json")]);
+        let error = Settings::read(&environment, Vec::new());
         assert!(error.unwrap_err().to_string().contains("/nowhere/m.json"));
     }
 }

@@ -1,6 +1,7 @@
 //! The supervisor's life: start the tasks, serve one invocation after the other, stop.
 
 use std::convert::Infallible;
+use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,15 +52,19 @@ pub enum SupervisorError {
 }
 
 /// Serves the function that `environment` describes until the platform stops it (`SIGTERM`).
+/// `arguments` are the command line of the managed runtime that is wrapped, or nothing.
 ///
 /// Must run on a current-thread runtime that lives as long as the process.
 ///
 /// # Errors
 /// If the function cannot be started, which the platform has then been told, or the platform's
 /// Runtime API fails.
-pub async fn supervise(environment: Environment) -> Result<(), SupervisorError> {
+pub async fn supervise(
+    environment: Environment,
+    arguments: Vec<OsString>,
+) -> Result<(), SupervisorError> {
     let upstream = Upstream::new(settings::runtime_api(&environment)?);
-    let settings = match Settings::read(&environment) {
+    let settings = match Settings::read(&environment, arguments) {
         Ok(settings) => settings,
         Err(error) => {
             let body = function_error_body("Fuseline.InvalidBundle", &error.to_string());
@@ -84,7 +89,7 @@ pub async fn supervise(environment: Environment) -> Result<(), SupervisorError> 
             Ok(())
         }
     };
-    instance.journal.flush();
+    instance.flush_log();
     outcome
 }
 
@@ -109,7 +114,7 @@ async fn serve(
         }
         // The platform may freeze the instance while it has no event.
         instance.inline_calls_done().await;
-        instance.journal.flush();
+        instance.flush_log();
         let event = upstream.next().await?;
         invocation::serve(instance, upstream, event, first).await?;
         first = false;

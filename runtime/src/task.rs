@@ -1,13 +1,13 @@
 //! A task of the bundle and how its processes are started.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, PipeWriter};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use rustix::process::Pid;
-use wire::manifest::TaskManifest;
+use wire::manifest::{TaskManifest, is_custom};
 
 use crate::launch::LAUNCH_ARGUMENT;
 use crate::pool::Pool;
@@ -16,36 +16,53 @@ use crate::settings::{Environment, Settings};
 /// A task of the bundle with its processes.
 pub(crate) struct Task {
     pub(crate) name: String,
+    /// Published version of its own function that it stands for, or `$LATEST`.
+    pub(crate) version: String,
     /// Longest an invocation may take, in milliseconds.
     pub(crate) timeout_ms: u64,
+    /// Memory of its own function, in MB.
+    pub(crate) memory_mb: u32,
     pub(crate) pool: Pool,
-    command: Vec<String>,
+    command: Vec<OsString>,
     directory: PathBuf,
     environment: Environment,
+    /// How gladly the kernel ends its processes when memory runs out, up to 1000.
+    oom_score: u32,
 }
 
 impl Task {
     /// The task as the manifest describes it, without a process.
     pub(crate) fn new(name: &str, task: &TaskManifest, settings: &Settings) -> Self {
         let directory = settings.bundle.join(&task.directory);
+        let version = version(name, settings);
         Self {
             name: name.to_owned(),
             timeout_ms: task.timeout_ms,
+            memory_mb: task.memory_mb,
             pool: Pool::new(task.processes),
-            command: task.command.clone(),
-            environment: environment(name, task, &directory, settings),
+            command: command(task, settings),
+            environment: environment(name, &version, task, &directory, settings),
+            version,
             directory,
+            // A callee is given up before its caller, and both before the supervisor.
+            oom_score: if name == settings.manifest.root { 500 } else { 1000 },
         }
     }
 
-    /// Starts a process of the task whose Runtime API is on loopback port `port`.
+    /// Starts a process of the task whose Runtime API is on loopback port `port` and whose output
+    /// goes to `output`, or without one to the function's log.
     ///
     /// # Errors
     /// If the task's folder is missing or the kernel has no room for another process.
-    pub(crate) fn spawn(&self, port: u16) -> io::Result<Pid> {
-        let child = Command::new("/proc/self/exe")
+    pub(crate) fn spawn(&self, port: u16, output: Option<PipeWriter>) -> io::Result<Pid> {
+        let mut command = Command::new("/proc/self/exe");
+        if let Some(output) = output {
+            command.stdout(output.try_clone()?).stderr(output);
+        }
+        let child = command
             .arg(LAUNCH_ARGUMENT)
             .arg(std::process::id().to_string())
+            .arg(self.oom_score.to_string())
             .args(&self.command)
             .current_dir(&self.directory)
             .env_clear()
@@ -59,25 +76,71 @@ impl Task {
     }
 }
 
+/// The version that a call would reach if it left: what the task's own function is pinned to.
+fn version(name: &str, settings: &Settings) -> String {
+    if name == settings.manifest.root {
+        return settings.version.clone();
+    }
+    let pinned = settings.routes.get(name);
+    let published = |version: &&String| version.bytes().all(|byte| byte.is_ascii_digit());
+    pinned.filter(published).map_or("$LATEST", String::as_str).to_owned()
+}
+
+/// What starts the task's language runtime: what its bundle says, what this function's own managed
+/// runtime was about to be started with, or what the instance has of other runtimes.
+fn command(task: &TaskManifest, settings: &Settings) -> Vec<OsString> {
+    if !task.command.is_empty() {
+        return task.command.iter().map(OsString::from).collect();
+    }
+    match &settings.wrapped {
+        Some((runtime, command)) if *runtime == task.runtime => command.clone(),
+        _ => vec![settings.runtimes.join(&task.runtime).join("bootstrap").into()],
+    }
+}
+
 /// Everything in a task's environment that is the same for all its processes.
 fn environment(
     name: &str,
+    version: &str,
     task: &TaskManifest,
     directory: &std::path::Path,
     settings: &Settings,
 ) -> Environment {
     let mut environment = settings.inherited.clone();
+    let root = &settings.manifest.root;
+    if name == root {
+        // The function's own environment is the root's, and may have been changed since.
+        for (name, value) in &task.environment {
+            environment.entry(name.into()).or_insert_with(|| value.into());
+        }
+    } else {
+        environment.retain(|name, _| {
+            let of_root = &settings.manifest.tasks[root].environment;
+            !name.to_str().is_some_and(|name| of_root.contains_key(name))
+        });
+        environment
+            .extend(task.environment.iter().map(|(name, value)| (name.into(), value.into())));
+    }
+    let execution = OsString::from("AWS_EXECUTION_ENV");
+    if is_custom(&task.runtime) {
+        environment.remove(&execution);
+    } else {
+        environment.insert(execution, format!("AWS_Lambda_{}", task.runtime).into());
+    }
     let mut set = |name: &str, value: &OsStr| {
         environment.insert(name.into(), value.to_owned());
     };
-    for (name, value) in &task.environment {
-        set(name, OsStr::new(value));
-    }
     set("_HANDLER", OsStr::new(&task.handler));
     set("LAMBDA_TASK_ROOT", directory.as_os_str());
     set("AWS_LAMBDA_FUNCTION_NAME", OsStr::new(name));
     set("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", OsStr::new(&task.memory_mb.to_string()));
+    set("AWS_LAMBDA_FUNCTION_VERSION", OsStr::new(version));
     set("AWS_LAMBDA_LOG_GROUP_NAME", OsStr::new(&format!("/aws/lambda/{name}")));
+    let stream = OsString::from("AWS_LAMBDA_LOG_STREAM_NAME");
+    if let Some(shared) = environment.get(&stream).and_then(|name| name.to_str()) {
+        let own = shared.replace(&format!("[{}]", settings.version), &format!("[{version}]"));
+        environment.insert(stream, own.into());
+    }
     for name in ["NO_PROXY", "no_proxy"] {
         let before = environment.get(OsStr::new(name));
         environment.insert(name.into(), without_loopback_proxy(before));

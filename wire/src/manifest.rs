@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Format version of the manifest.
-pub const MANIFEST_VERSION: u32 = 1;
+pub const MANIFEST_VERSION: u32 = 2;
 
 /// Path of the manifest in a bundle.
 pub const MANIFEST_PATH: &str = "fuseline.json";
@@ -23,6 +23,20 @@ pub const ROUTES_VARIABLE: &str = "FUSELINE_ROUTES";
 /// Environment variable that says which tasks a function has inlined, as a JSON array: for those
 /// who ask what is deployed. The supervisor goes by the manifest.
 pub const INLINED_VARIABLE: &str = "FUSELINE_INLINED";
+
+/// Environment variable that names the folder of language runtimes: `<folder>/<runtime>/bootstrap`
+/// starts one as Lambda's managed runtime of that name does.
+pub const RUNTIMES_VARIABLE: &str = "FUSELINE_RUNTIMES";
+
+/// Folder of language runtimes where [`RUNTIMES_VARIABLE`] names none.
+pub const RUNTIMES_FOLDER: &str = "/var/fuseline/runtimes";
+
+/// Whether a task of this runtime brings its own `bootstrap`, rather than a handler for one of
+/// Lambda's managed runtimes.
+#[must_use]
+pub fn is_custom(runtime: &str) -> bool {
+    runtime.starts_with("provided")
+}
 
 /// What is in a bundle.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -43,8 +57,11 @@ pub struct TaskManifest {
     /// Its package, relative to the bundle: working directory and `LAMBDA_TASK_ROOT` of its
     /// processes.
     pub directory: String,
+    /// Lambda's name of its runtime (`python3.12`, `provided.al2023`).
+    pub runtime: String,
     /// Program and arguments that start its language runtime; a relative program with a `/` is
-    /// relative to `directory`.
+    /// relative to `directory`. Empty for a managed runtime, which is started as the instance
+    /// offers it.
     pub command: Vec<String>,
     /// `_HANDLER`.
     pub handler: String,

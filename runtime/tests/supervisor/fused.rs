@@ -73,7 +73,8 @@ async fn every_task_has_its_own_environment() {
     let ask = json!({ "environment": names });
     let event = json!({ "environment": names, "calls": [{ "function": "b", "payload": ask }] });
     let invoked = function.invoke(event).await;
-    for (task, answer) in [("a", &invoked.body), ("b", &invoked.call(0)["payload"])] {
+    let answers = [("a", "7", &invoked.body), ("b", "$LATEST", &invoked.call(0)["payload"])];
+    for (task, version, answer) in answers {
         let directory = function.directory(task).display().to_string();
         let temporary =
             function.folder.path().join(format!("fuseline-{task}")).display().to_string();
@@ -83,7 +84,7 @@ async fn every_task_has_its_own_environment() {
             function.folder.path().join("tasks").join(task),
             task,
             "256",
-            "7",
+            version,
             format!("/aws/lambda/{task}"),
             temporary,
             "127.0.0.1,localhost",

@@ -4,6 +4,7 @@
 mod support;
 
 mod failing;
+mod faithful;
 mod fused;
 mod jvm;
 mod leaving;

@@ -44,6 +44,7 @@ impl Bundle {
     pub(crate) fn of(names: &[&str]) -> Self {
         let task = |name: &str| TaskManifest {
             directory: format!("tasks/{name}"),
+            runtime: "provided.al2023".to_owned(),
             command: vec![probe().display().to_string()],
             handler: format!("{name}.handler"),
             memory_mb: 256,
@@ -168,6 +169,8 @@ pub(crate) struct Invoked {
     pub(crate) body: Value,
     /// Records of the calls made since the invocation before.
     pub(crate) calls: Vec<CallRecord>,
+    /// The log's lines since then that are no records.
+    pub(crate) printed: Vec<String>,
     pub(crate) record: InvocationRecord,
 }
 
@@ -181,20 +184,28 @@ impl Invoked {
 impl Function {
     /// Gives the function an event, and collects its answer and what it recorded.
     pub(crate) async fn invoke(&mut self, event: Value) -> Invoked {
+        self.invoke_traced(event, "").await
+    }
+
+    /// As [`Function::invoke`], with `more` at the end of the trace header.
+    pub(crate) async fn invoke_traced(&mut self, event: Value, more: &str) -> Invoked {
         let request_id = Uuid::new_v4().to_string();
-        let answer = self.fake.invoke(event_headers(&request_id), event.to_string().into());
-        let posted = within(answer).await;
-        let mut calls = Vec::new();
+        let mut headers = event_headers(&request_id);
+        let trace = headers.get_mut("lambda-runtime-trace-id").unwrap();
+        *trace = format!("{}{more}", trace.to_str().unwrap()).parse().unwrap();
+        let posted = within(self.fake.invoke(headers, event.to_string().into())).await;
+        let (mut calls, mut printed) = (Vec::new(), Vec::new());
         let record = loop {
-            match Record::parse(&self.line().await) {
+            let line = self.line().await;
+            match Record::parse(&line) {
                 Some(Record::Invocation(record)) if record.request == request_id => break record,
                 Some(Record::Call(call)) => calls.push(call),
                 Some(Record::Invocation(other)) => panic!("a record of no invocation: {other:?}"),
-                None => {}
+                None => printed.push(line),
             }
         };
         let body = serde_json::from_slice(&posted.body).unwrap_or_default();
-        Invoked { request_id, posted, body, calls, record }
+        Invoked { request_id, posted, body, calls, printed, record }
     }
 
     /// The next line of the function's log.
