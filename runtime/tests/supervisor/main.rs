@@ -6,6 +6,7 @@ mod support;
 mod failing;
 mod faithful;
 mod fused;
+mod jvm;
 mod leaving;
 mod lifecycle;
 mod passing;
