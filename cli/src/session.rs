@@ -1,6 +1,7 @@
 //! What most commands start with: the project, the endpoint, the supervisor.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use local_backend::{Options, SandboxReport, Server};
 use optimizer::deployment::Deployment;
@@ -84,7 +85,8 @@ fn socket_address(url: &str) -> Option<String> {
 pub(crate) async fn start_server(
     backend: &BackendArguments,
     port: u16,
-    idle_expiry: std::time::Duration,
+    idle_expiry: Duration,
+    async_retry_delays: [Duration; 2],
     seed: u64,
 ) -> Result<Server, CliError> {
     let options = Options {
@@ -94,6 +96,7 @@ pub(crate) async fn start_server(
         seed,
         state_directory: backend.state.clone(),
         idle_expiry,
+        async_retry_delays,
     };
     Server::start(options).await.map_err(|error| CliError::failed("the local backend", &error))
 }

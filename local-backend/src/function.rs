@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
 use crate::error::ApiError;
+use crate::preparation::Preparation;
 
 /// Region in every ARN.
 pub(crate) const REGION: &str = "us-east-1";
@@ -251,6 +252,7 @@ pub(crate) struct Version {
     pub(crate) version: String,
     pub(crate) configuration: Configuration,
     pub(crate) code: Arc<Bundle>,
+    pub(crate) preparation: Preparation,
     pub(crate) revision_id: String,
     pub(crate) last_modified: String,
 }
@@ -281,13 +283,16 @@ impl Version {
             "Version": self.version,
             "TracingConfig": { "Mode": "PassThrough" },
             "RevisionId": self.revision_id,
-            "State": "Active",
-            "LastUpdateStatus": "Successful",
             "PackageType": "Zip",
             "Architectures": [host_architecture()],
             "EphemeralStorage": { "Size": 512 },
             "LoggingConfig": { "LogFormat": "Text", "LogGroup": group },
         });
+        if let (Value::Object(value), Value::Object(state)) =
+            (&mut value, self.preparation.describe())
+        {
+            value.extend(state);
+        }
         if !configuration.environment.is_empty() {
             value["Environment"] = json!({ "Variables": configuration.environment });
         }

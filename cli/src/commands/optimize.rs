@@ -21,6 +21,8 @@ const TRIAL_ROUNDS: u32 = 2;
 const COMPARISON_ROUNDS: u32 = 5;
 /// Longer than any pause of a measurement, so that only what a trial left behind expires.
 const IDLE_EXPIRY: Duration = Duration::from_secs(120);
+/// Waits before retries of asynchronous calls: here someone waits to see what they cost.
+const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1)];
 
 pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
     let project = session::load_to_deploy(&arguments.target.file)?;
@@ -86,7 +88,8 @@ async fn on_own_server(
 ) -> Result<Report, CliError> {
     // Asked for before anything is started, so that no interrupt falls between.
     let interrupted = session::interrupted();
-    let server = session::start_server(&arguments.backend, 0, IDLE_EXPIRY, arguments.seed).await?;
+    let (backend, seed) = (&arguments.backend, arguments.seed);
+    let server = session::start_server(backend, 0, IDLE_EXPIRY, RETRY_DELAYS, seed).await?;
     progress.line(&format!("local backend: sandbox {}", session::sandbox_line(server.sandbox())));
     let job = Job { arguments, project, parameters, progress };
     let result = tokio::select! {
