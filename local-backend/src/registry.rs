@@ -379,12 +379,24 @@ pub(crate) fn parse_name(text: &str, qualifier: Option<&str>) -> Result<Function
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::preparation::Fault;
 
     fn registry() -> Registry {
-        let registry = Registry::new(PathBuf::new());
-        registry.create("f", Settings::default(), code("a")).unwrap();
+        let registry = Registry::new(PathBuf::new(), 1);
+        create(&registry).preparation.finish(Ok(()));
         registry
+    }
+
+    fn create(registry: &Registry) -> Arc<Version> {
+        registry.create("f", Settings::default(), code("a"), BTreeMap::new()).unwrap()
+    }
+
+    fn update(registry: &Registry, settings: Settings, code: Option<Arc<Bundle>>) {
+        let (_, after) = registry.update("f", &Expected::default(), settings, code).unwrap();
+        after.preparation.finish(Ok(()));
     }
 
     fn code(sha256: &str) -> Arc<Bundle> {
@@ -405,19 +417,19 @@ mod tests {
         let any = Expected::default();
         let publish = || registry.publish("f", &any, None).unwrap().version.clone();
         assert_eq!((publish(), publish()), ("1".into(), "1".into()));
-        registry.update("f", &any, settings(json!({ "MemorySize": 256 })), None).unwrap();
+        update(&registry, settings(json!({ "MemorySize": 256 })), None);
         let described = registry.publish("f", &any, Some("words".into())).unwrap();
         assert_eq!((publish(), described.version.as_str()), ("2".into(), "2"));
-        registry.update("f", &any, Settings::default(), Some(code("b"))).unwrap();
+        update(&registry, Settings::default(), Some(code("b")));
         assert_eq!(publish(), "3");
         // An update that changes nothing gives nothing to publish.
-        registry.update("f", &any, Settings::default(), Some(code("b"))).unwrap();
+        update(&registry, Settings::default(), Some(code("b")));
         assert_eq!(publish(), "3");
 
         let first = registry.resolve(&named("1")).unwrap();
         assert_eq!((first.configuration.memory_mb, first.code.sha256.as_str()), (128, "a"));
         registry.delete(&named("3")).unwrap();
-        registry.update("f", &any, Settings::default(), Some(code("c"))).unwrap();
+        update(&registry, Settings::default(), Some(code("c")));
         assert_eq!(publish(), "4", "numbers are never given twice");
     }
 
@@ -425,17 +437,68 @@ mod tests {
     fn aliases_lead_to_versions_and_keep_them() {
         let registry = registry();
         registry.publish("f", &Expected::default(), None).unwrap();
-        registry.create_alias("f", "live", "1", String::new()).unwrap();
+        let create = |alias: &str, version: &str| {
+            let settings = json!({ "Name": alias, "FunctionVersion": version });
+            registry.create_alias("f", serde_json::from_value(settings).unwrap())
+        };
+        create("live", "1").unwrap();
         assert_eq!(registry.resolve(&named("live")).unwrap().version, "1");
         assert_eq!(registry.delete(&named("1")).unwrap_err().kind, "ResourceConflictException");
-        let again = registry.create_alias("f", "live", "1", String::new());
+        let again = create("live", "1");
         assert_eq!(again.unwrap_err().kind, "ResourceConflictException");
-        registry.update_alias("f", "live", Some(LATEST.into()), None, None).unwrap();
+        let to_latest =
+            AliasSettings { function_version: Some(LATEST.into()), ..AliasSettings::default() };
+        registry.update_alias("f", "live", to_latest).unwrap();
         assert_eq!(registry.resolve(&named("live")).unwrap().version, LATEST);
         registry.delete(&named("1")).unwrap();
         for (alias, version) in [("9", "1"), ("a b", "1"), ("old", "7")] {
-            assert!(registry.create_alias("f", alias, version, String::new()).is_err(), "{alias}");
+            assert!(create(alias, version).is_err(), "{alias}");
         }
+    }
+
+    #[test]
+    fn a_function_serves_once_it_is_prepared_and_while_it_is_updated() {
+        let registry = Registry::new(PathBuf::new(), 1);
+        let first = create(&registry);
+        let any = Expected::default();
+        let latest = parse_name("f", None).unwrap();
+        let kind = |result: Result<Arc<Version>, ApiError>| result.unwrap_err().kind;
+        let change = || registry.update("f", &any, Settings::default(), None);
+        assert_eq!(kind(registry.route(&latest)), "ResourceConflictException");
+        assert_eq!(change().unwrap_err().kind, "ResourceConflictException");
+        assert_eq!(kind(registry.publish("f", &any, None)), "ResourceConflictException");
+        let published = registry.publish_prepared("f", &any, None).unwrap();
+        assert_eq!(published.describe()["State"], "Pending");
+        first.preparation.finish(Ok(()));
+        assert_eq!(published.describe()["State"], "Active");
+        assert_eq!(registry.route(&named("1")).unwrap().generation, published.generation);
+
+        let (replaced, second) = change().unwrap();
+        assert_eq!(replaced.unwrap().generation, first.generation);
+        assert_eq!(second.describe()["LastUpdateStatus"], "InProgress");
+        assert_eq!(change().unwrap_err().kind, "ResourceConflictException");
+        assert_eq!(registry.route(&latest).unwrap().generation, first.generation);
+        second.preparation.finish(Err(Fault::internal("no luck")));
+        assert_eq!(registry.route(&latest).unwrap().generation, first.generation);
+        let (replaced, third) = change().unwrap();
+        assert_eq!(replaced.unwrap().generation, first.generation);
+        third.preparation.finish(Ok(()));
+        assert_eq!(registry.route(&latest).unwrap().generation, third.generation);
+    }
+
+    #[test]
+    fn a_function_that_never_ran_can_be_repaired() {
+        let registry = Registry::new(PathBuf::new(), 1);
+        create(&registry).preparation.finish(Err(Fault::internal("no luck")));
+        let latest = parse_name("f", None).unwrap();
+        let error = registry.route(&latest).unwrap_err();
+        assert!(error.message.contains("Failed (no luck)"), "{}", error.message);
+        let (replaced, repaired) =
+            registry.update("f", &Expected::default(), Settings::default(), None).unwrap();
+        assert!(replaced.is_none());
+        assert_eq!(repaired.describe()["State"], "Pending");
+        repaired.preparation.finish(Ok(()));
+        assert_eq!(registry.route(&latest).unwrap().generation, repaired.generation);
     }
 
     #[test]

@@ -24,7 +24,8 @@ CREDENTIALS = {
 
 
 def pytest_addoption(parser):
-    programs = REPOSITORY / "target/release"
+    # Cargo names the folder after the machine; see .cargo/config.toml.
+    programs = next(REPOSITORY.glob("target/*/release"), REPOSITORY / "target/release")
     parser.addoption("--endpoint", help="server to test [default: one is started]")
     parser.addoption("--fuseline", default=programs / "fuseline", type=Path, help="program that is started")
     parser.addoption("--probe", default=programs / "probe", type=Path, help="program that is deployed")

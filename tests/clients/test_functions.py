@@ -85,7 +85,7 @@ def test_a_name_is_given_once(client, functions):
         ({"Timeout": 901}, "1–900"),
         ({"MemorySize": 10241}, "128–10240"),
         ({"Environment": {"Variables": {"AWS_REGION": "x"}}}, "AWS_REGION"),
-        ({"Code": {"S3Bucket": "b", "S3Key": "k"}}, "S3"),
+        ({"Code": {"S3Bucket": "bucket", "S3Key": "k"}}, "S3"),
     ],
 )
 def test_bad_settings_are_refused(client, functions, settings, expected):
