@@ -120,7 +120,12 @@ impl Registry {
     ) -> Result<Value, ApiError> {
         settings.check()?;
         for arn in settings.destinations() {
-            self.check_destination(named, arn)?;
+            self.check_destination(named, arn).map_err(|error| {
+                ApiError::invalid_parameter(format!(
+                    "The destination ARN {arn} is invalid: {}",
+                    error.message
+                ))
+            })?;
         }
         self.resolve(named)?;
         let mut functions = self.lock();
@@ -133,9 +138,9 @@ impl Registry {
 
     fn check_destination(&self, named: &FunctionName, arn: &str) -> Result<(), ApiError> {
         if !arn.starts_with("arn:") || arn.split(':').nth(2) != Some("lambda") {
-            return Err(ApiError::invalid_parameter(format!(
-                "destination `{arn}` is not offered by the local backend; name a function of this server by its ARN"
-            )));
+            return Err(ApiError::invalid_parameter(
+                "the local backend tells only functions of its own; name one by its ARN",
+            ));
         }
         let target = parse_name(arn, None)?;
         if target.name == named.name {
@@ -144,9 +149,7 @@ impl Registry {
                 named.name
             )));
         }
-        self.resolve(&target).map(drop).map_err(|error| {
-            ApiError::invalid_parameter(format!("the destination is not there: {}", error.message))
-        })
+        self.resolve(&target).map(drop)
     }
 
     /// What is set on a name and qualifier.
