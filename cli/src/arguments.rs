@@ -281,7 +281,10 @@ pub(crate) struct LocalArguments {
     /// Remove instances that served nothing for this long
     #[arg(long, value_name = "TIME", default_value = "5min", value_parser = duration)]
     pub(crate) idle_expiry: Duration,
-    /// Seed of the invoke overhead
+    /// Waits before the two retries of an asynchronous invocation that ended in a function error
+    #[arg(long, value_name = "FIRST,SECOND", default_value = "1min,2min", value_parser = retry_delays)]
+    pub(crate) async_retry_delays: RetryDelays,
+    /// Seed of the invoke overhead and of the choices of weighted aliases
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     /// How the endpoint is printed
@@ -322,6 +325,16 @@ fn duration(text: &str) -> Result<Duration, platform::quantity::QuantityError> {
     text.parse().map(|DurationUs(us)| Duration::from_micros(us))
 }
 
+/// Waits before the first and second retry.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct RetryDelays(pub(crate) [Duration; 2]);
+
+fn retry_delays(text: &str) -> Result<RetryDelays, String> {
+    let (first, second) = text.split_once(',').ok_or("write two durations, such as 1min,2min")?;
+    let duration = |text: &str| duration(text.trim()).map_err(|error| error.to_string());
+    Ok(RetryDelays([duration(first)?, duration(second)?]))
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if (0.001..=10_000.0).contains(&rate) => Ok(rate),
@@ -346,6 +359,15 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn retry_delays_are_two_durations() {
+        let [first, second] = retry_delays("1min,2min").unwrap().0;
+        assert_eq!((first, second), (Duration::from_secs(60), Duration::from_secs(120)));
+        for text in ["", "1min", "1,2", "1min,2min,3min"] {
+            assert!(retry_delays(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::bundle::Bundle;
 use crate::error::ApiError;
 use crate::layers::FunctionLayers;
+use crate::preparation::Preparation;
 use crate::runtimes::{RuntimeName, is_custom};
 
 /// Region in every ARN.
@@ -81,11 +82,6 @@ impl Settings {
     /// The same with those layers.
     pub(crate) fn with_layers(self, found: FunctionLayers) -> Self {
         Self { found_layers: Some(found), ..self }
-    }
-
-    /// The runtime that they set.
-    pub(crate) fn runtime(&self) -> Option<&str> {
-        self.runtime.as_deref()
     }
 }
 
@@ -274,6 +270,7 @@ pub(crate) struct Version {
     pub(crate) version: String,
     pub(crate) configuration: Configuration,
     pub(crate) code: Arc<Bundle>,
+    pub(crate) preparation: Preparation,
     pub(crate) revision_id: String,
     pub(crate) last_modified: String,
 }
@@ -309,13 +306,16 @@ impl Version {
             "Version": self.version,
             "TracingConfig": { "Mode": "PassThrough" },
             "RevisionId": self.revision_id,
-            "State": "Active",
-            "LastUpdateStatus": "Successful",
             "PackageType": "Zip",
             "Architectures": [host_architecture()],
             "EphemeralStorage": { "Size": 512 },
             "LoggingConfig": { "LogFormat": "Text", "LogGroup": group },
         });
+        if let (Value::Object(value), Value::Object(state)) =
+            (&mut value, self.preparation.describe())
+        {
+            value.extend(state);
+        }
         if !configuration.environment.is_empty() {
             value["Environment"] = json!({ "Variables": configuration.environment });
         }

@@ -129,7 +129,8 @@ impl Layers {
     ) -> Result<Arc<LayerVersion>, ApiError> {
         let folder = self.folder.clone();
         let unpacked = tokio::task::spawn_blocking(move || {
-            let content = Bundle::unpack(&zip, &folder)?;
+            let content = Bundle::of(&zip, &folder)?;
+            content.unpack(&zip)?;
             fs::write(content.directory.with_extension("zip"), zip)?;
             let bytes = bytes_below(&content.directory)?;
             Ok((content, bytes))

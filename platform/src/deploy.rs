@@ -497,14 +497,11 @@ impl<'a> Deployer<'a> {
             .send()
             .await
             .map_err(refused("creation", name))?;
-        self.endpoint
-            .lambda
-            .wait_until_function_active_v2()
-            .function_name(name)
-            .wait(SETTLE_LIMIT)
-            .await
-            .map(drop)
-            .map_err(|error| not_settled("activation", name, error))
+        let waiter = self.endpoint.lambda.wait_until_function_active_v2().function_name(name);
+        match waiter.wait(SETTLE_LIMIT).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.not_settled("activation", name, error).await),
+        }
     }
 
     async fn update_code(&self, name: &str, bundle: &Bundle) -> Result<(), DeployError> {
@@ -560,14 +557,30 @@ impl<'a> Deployer<'a> {
     }
 
     async fn settled(&self, name: &str) -> Result<(), DeployError> {
-        self.endpoint
-            .lambda
-            .wait_until_function_updated_v2()
-            .function_name(name)
-            .wait(SETTLE_LIMIT)
-            .await
-            .map(drop)
-            .map_err(|error| not_settled("update", name, error))
+        let waiter = self.endpoint.lambda.wait_until_function_updated_v2().function_name(name);
+        match waiter.wait(SETTLE_LIMIT).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.not_settled("update", name, error).await),
+        }
+    }
+
+    /// Why a function did not become active or updated: what the endpoint says of its state, or else
+    /// what the wait ended with.
+    async fn not_settled(
+        &self,
+        step: &'static str,
+        name: &str,
+        error: impl std::fmt::Display,
+    ) -> DeployError {
+        let found = self.existing(name).await.ok().flatten();
+        let reason = found.as_ref().and_then(|configuration| {
+            configuration.last_update_status_reason().or_else(|| configuration.state_reason())
+        });
+        let message = reason.map_or_else(
+            || format!("it did not settle within {} s: {error}", SETTLE_LIMIT.as_secs()),
+            str::to_owned,
+        );
+        DeployError::Refused { step, function: name.to_owned(), message }
     }
 
     fn description(&self, wanted: &Wanted<'_>) -> String {
@@ -721,11 +734,6 @@ pub(crate) fn refused<'n, E: ProvideErrorMetadata + std::error::Error + 'static>
         function: function.to_owned(),
         message: aws_message(&error),
     }
-}
-
-fn not_settled(step: &'static str, function: &str, error: impl std::fmt::Display) -> DeployError {
-    let message = format!("it did not settle within {} s: {error}", SETTLE_LIMIT.as_secs());
-    DeployError::Refused { step, function: function.to_owned(), message }
 }
 
 /// What the service said, or else what kept it from being asked.

@@ -88,7 +88,7 @@ mod tests {
         let image = form(&["python3.12", "provided.al2023", "nodejs20.x"]);
         assert_eq!(image, PackageForm::Image { runtimes });
         assert_eq!(
-            (image.runtime(), image.where_all_runtimes_are().runtime()),
+            (image.runtime(), image.clone().where_all_runtimes_are().runtime()),
             (None, Some(CUSTOM_RUNTIME))
         );
         // Two versions of a language are two runtimes.

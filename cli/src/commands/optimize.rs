@@ -1,7 +1,5 @@
 //! `fuseline optimize`: the main job.
 
-use std::time::Duration;
-
 use local_backend::Server;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
@@ -19,8 +17,6 @@ use crate::{render, session};
 /// Rounds, each with a cold execution, of a trial and of the final comparison.
 const TRIAL_ROUNDS: u32 = 2;
 const COMPARISON_ROUNDS: u32 = 5;
-/// Longer than any pause of a measurement, so that only what a trial left behind expires.
-const IDLE_EXPIRY: Duration = Duration::from_secs(120);
 
 pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
     let project = session::load_to_deploy(&arguments.target.file)?;
@@ -92,7 +88,8 @@ async fn on_own_server(
 ) -> Result<Report, CliError> {
     // Asked for before anything is started, so that no interrupt falls between.
     let interrupted = session::interrupted();
-    let server = session::start_server(&arguments.backend, 0, IDLE_EXPIRY, arguments.seed).await?;
+    let (backend, seed) = (&arguments.backend, arguments.seed);
+    let server = session::start_own_server(backend, seed).await?;
     progress.line(&format!("local backend: sandbox {}", session::sandbox_line(server.sandbox())));
     let job = Job { arguments, project, parameters, progress };
     let result = tokio::select! {

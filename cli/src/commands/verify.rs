@@ -1,7 +1,5 @@
 //! `fuseline verify`: whether a fused deployment answers like the unfused one.
 
-use std::time::Duration;
-
 use optimizer::deployment::Deployment;
 use platform::deploy::Deployer;
 use platform::endpoint::Endpoint;
@@ -17,8 +15,6 @@ use crate::{render, session};
 /// Requests of each template, and recorded ones, unless asked otherwise.
 const OF_EACH_TEMPLATE: u32 = 5;
 const RECORDED: u32 = 100;
-/// Longer than any pause of a verification.
-const IDLE_EXPIRY: Duration = Duration::from_secs(120);
 
 pub(crate) async fn run(arguments: &VerifyArguments) -> Result<(), CliError> {
     let project = session::load_to_deploy(&arguments.target.file)?;
@@ -109,7 +105,7 @@ impl Job<'_> {
         session::build(self.project, self.progress).await?;
         let interrupted = session::interrupted();
         let backend = &self.arguments.backend;
-        let server = session::start_server(backend, 0, IDLE_EXPIRY, self.arguments.seed).await?;
+        let server = session::start_own_server(backend, self.arguments.seed).await?;
         let sandbox = session::sandbox_line(server.sandbox());
         self.progress.line(&format!("local backend: sandbox {sandbox}"));
         let endpoint = Endpoint::at(&server.endpoint()).await;
