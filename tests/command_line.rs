@@ -117,7 +117,7 @@ fn wrong_configurations_name_line_and_column() {
         ":6:57",
         "`1KB` is not an amount of memory",
     );
-    check("b: sync", "b: later", ":6:31", "unknown variant `later`");
+    check("b: sync", "b: later", ":6:28", "unknown variant `later`");
 }
 
 /// What `validate` says of the call from `a` to `b`, as JSON.
