@@ -8,4 +8,5 @@ mod fused;
 mod leaving;
 mod lifecycle;
 mod passing;
+mod recording;
 mod requests;
