@@ -10,4 +10,5 @@ mod jvm;
 mod leaving;
 mod lifecycle;
 mod passing;
+mod recording;
 mod requests;
