@@ -13,12 +13,22 @@ mod session;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, BenchCommand, Command};
 use crate::error::CliError;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // What the local backend has to say while it works; RUST_LOG asks for more or less.
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,local_backend::runtimes=info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return report(&CliError::failed("cannot start the async runtime", &error)),

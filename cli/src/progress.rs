@@ -7,7 +7,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use optimizer::search::Decision;
 use platform::events::{Observer, RunEvent};
 
-/// Tells the user what happens.
+/// Tells the user what happens. Clones share the bar.
+#[derive(Clone)]
 pub(crate) struct Progress {
     bar: ProgressBar,
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use local_backend::{Options, SandboxReport, Server};
+use local_backend::{Options, PreparedRuntime, RuntimeError, SandboxReport, Server};
 use optimizer::deployment::{Deployment, DeploymentError};
 use optimizer::workflow::Workflow;
 use platform::command;
@@ -35,16 +35,32 @@ pub(crate) fn load_to_deploy(file: &Path) -> Result<Project, CliError> {
     Ok(project)
 }
 
-/// Runs the project's `build` and checks what it made.
-pub(crate) async fn build(project: &Project, observer: &dyn Observer) -> Result<(), CliError> {
+/// Runs the project's `build`, checks what it made, and prepares the managed runtimes that its
+/// functions need on this machine, which takes some minutes once.
+pub(crate) async fn build(project: &Project, progress: &Progress) -> Result<(), CliError> {
     if let Some(command) = &project.build {
-        observer.on_event(RunEvent::Building { command: command.clone() });
+        progress.on_event(RunEvent::Building { command: command.clone() });
     }
     command::build(project).await.map_err(|error| {
         CliError::failed("the functions cannot be built", &error)
             .or_try("correct what the command printed above; nothing was deployed")
     })?;
-    Ok(project.check_code()?)
+    project.check_code()?;
+    let runtimes: Vec<String> = project.tasks.values().map(|task| task.runtime.clone()).collect();
+    let talk = progress.clone();
+    let prepared = tokio::task::spawn_blocking(move || {
+        let names: Vec<&str> = runtimes.iter().map(String::as_str).collect();
+        local_backend::prepare_runtimes(&names, &mut |text| talk.line(text))
+    });
+    let prepared = prepared.await.map_err(std::io::Error::other).map_err(RuntimeError::from);
+    let failed = |error| {
+        CliError::failed("a runtime cannot be prepared on this machine", &error)
+            .or_try("nothing was deployed")
+    };
+    for notice in prepared.and_then(|result| result).map_err(failed)?.iter().filter_map(PreparedRuntime::notice) {
+        progress.line(&format!("notice: {notice}"));
+    }
+    Ok(())
 }
 
 /// The endpoint a command talks to, after checking that something answers there.
