@@ -14,6 +14,7 @@ use platform::status;
 
 use crate::arguments::{BackendArguments, DEFAULT_PORT, TargetArguments};
 use crate::error::CliError;
+use crate::progress::Progress;
 
 /// Longer than any pause of a measurement, so that only what a trial left behind expires.
 const OWN_IDLE_EXPIRY: Duration = Duration::from_secs(120);
@@ -57,7 +58,12 @@ pub(crate) async fn build(project: &Project, progress: &Progress) -> Result<(), 
         CliError::failed("a runtime cannot be prepared on this machine", &error)
             .or_try("nothing was deployed")
     };
-    for notice in prepared.and_then(|result| result).map_err(failed)?.iter().filter_map(PreparedRuntime::notice) {
+    for notice in prepared
+        .and_then(|result| result)
+        .map_err(failed)?
+        .iter()
+        .filter_map(PreparedRuntime::notice)
+    {
         progress.line(&format!("notice: {notice}"));
     }
     Ok(())

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use wire::manifest::is_custom;
 
 use crate::bundle::Bundle;
 use crate::error::ApiError;
 use crate::layers::FunctionLayers;
 use crate::preparation::Preparation;
-use crate::runtimes::{RuntimeName, is_custom};
+use crate::runtimes::RuntimeName;
 
 /// Region in every ARN.
 pub(crate) const REGION: &str = "us-east-1";

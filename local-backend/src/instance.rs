@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use uuid::Uuid;
+use wire::manifest::RUNTIMES_VARIABLE;
 use wire::report::{Report, ReportStatus};
 
 use crate::failure::Failure;
@@ -16,7 +17,7 @@ use crate::function::{REGION, Version};
 use crate::layers::{OPT, OPT_VARIABLE, instead_of_opt};
 use crate::logs::{InstanceLog, LogStore, now_ms};
 use crate::runtime_api::{RuntimeApi, RuntimeEvent, Work};
-use crate::runtimes::{RUNTIMES_VARIABLE, Runtimes, runtimes_folder};
+use crate::runtimes::{Runtimes, runtimes_folder};
 use crate::sandbox::{Exit, Host, Sandbox, SandboxError, SandboxSpec, Start};
 
 /// Longest an instance may take to start, as on Lambda.

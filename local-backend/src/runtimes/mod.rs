@@ -26,16 +26,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use wire::manifest::is_custom;
+
 pub use error::RuntimeError;
 pub use recipe::PreparedRuntime;
 
 pub(crate) use host::{HOST_LINKS, host_mounts};
-pub(crate) use name::{RuntimeName, is_custom};
+pub(crate) use name::RuntimeName;
 
 /// Folder in which Node.js looks for packages.
 const MODULES: &str = "node_modules";
-/// Variable of every function that says where runtimes are, for the supervisor of fused functions.
-pub(crate) const RUNTIMES_VARIABLE: &str = "FUSELINE_RUNTIMES";
 
 /// Makes the managed runtimes of these names (`python3.12`, `nodejs20.x`) ready for functions, and
 /// does nothing for those that are ready and for `provided.*`, which need none. `tell` gets a

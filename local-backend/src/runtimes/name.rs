@@ -2,11 +2,6 @@
 
 use super::error::RuntimeError;
 
-/// Whether a function of this runtime brings its own `bootstrap`.
-pub(crate) fn is_custom(runtime: &str) -> bool {
-    runtime == "provided" || runtime.starts_with("provided.")
-}
-
 /// Languages whose managed runtimes run here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Language {
@@ -65,6 +60,5 @@ mod tests {
             let error = RuntimeName::parse(text).unwrap_err();
             assert!(error.to_string().contains(text), "{error}");
         }
-        assert!(is_custom("provided") && is_custom("provided.al2023") && !is_custom("python3.12"));
     }
 }
