@@ -8,11 +8,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::ApiError;
 use crate::function::Version;
-use crate::instance::{Answer, Instance, Invocation, StartFailure};
+use crate::instance::{Answer, Instance, Invocation, StartFailure, Surroundings};
 use crate::logs::LogStore;
 use crate::overhead::Delays;
 use crate::pool::{Acquired, MAX_INSTANCES, Pool};
 use crate::registry::Registry;
+use crate::runtimes::Runtimes;
 use crate::sandbox::Host;
 
 /// Asynchronous invocations accepted and not yet done at most.
@@ -32,6 +33,7 @@ pub(crate) struct Backend {
     pub(crate) delays: Delays,
     pub(crate) host: Host,
     pub(crate) pool: Pool,
+    pub(crate) runtimes: Runtimes,
     /// This server as functions see it.
     pub(crate) lambda_endpoint: String,
     /// Everything that must end before the server has ended.
@@ -56,6 +58,7 @@ impl Backend {
             delays,
             host,
             pool: Pool::new(idle_expiry),
+            runtimes: Runtimes::default(),
             lambda_endpoint,
             tasks: TaskTracker::new(),
             async_slots: Arc::new(Semaphore::new(ASYNC_QUEUE)),
@@ -158,8 +161,13 @@ impl Backend {
                 ))));
             }
         };
-        let started =
-            Instance::start(&self.host, &self.lambda_endpoint, &self.logs, version, permit).await;
+        let surroundings = Surroundings {
+            host: &self.host,
+            runtimes: &self.runtimes,
+            lambda_endpoint: &self.lambda_endpoint,
+            logs: &self.logs,
+        };
+        let started = Instance::start(surroundings, version, permit).await;
         match started {
             Ok(instance) if self.pool.is_closed() => {
                 instance.remove().await;

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fs_err as fs;
 use sha2::{Digest, Sha256};
+use wire::manifest::MANIFEST_PATH;
 use zip::ZipArchive;
 
 /// Lambda's limit for an unpacked bundle, in bytes.
@@ -70,6 +71,18 @@ impl Bundle {
             return Err(error.into());
         }
         Ok(bundle)
+    }
+
+    /// The runtimes of the tasks in a fused bundle. A manifest that cannot be read is the supervisor's
+    /// to complain about.
+    pub(crate) fn task_runtimes(&self) -> Vec<String> {
+        let read = || -> Option<serde_json::Value> {
+            let text = std::fs::read(self.directory.join(MANIFEST_PATH)).ok()?;
+            serde_json::from_slice(&text).ok()
+        };
+        let manifest = read().unwrap_or_default();
+        let tasks = manifest["tasks"].as_object().into_iter().flatten();
+        tasks.filter_map(|(_, task)| task["runtime"].as_str().map(str::to_owned)).collect()
     }
 }
 

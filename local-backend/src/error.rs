@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode};
 
+use crate::runtimes::RuntimeError;
+
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -93,6 +95,16 @@ impl ApiError {
 
     pub(crate) fn not_implemented(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_IMPLEMENTED, "NotImplementedException", message)
+    }
+}
+
+impl From<RuntimeError> for ApiError {
+    fn from(error: RuntimeError) -> Self {
+        match error {
+            RuntimeError::Io(_) => Self::service(error.to_string()),
+            // Not a server error: clients would try again, and nothing here gets better by itself.
+            _ => Self::invalid_parameter(error.to_string()),
+        }
     }
 }
 

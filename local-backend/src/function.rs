@@ -9,11 +9,14 @@ use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
 use crate::error::ApiError;
+use crate::runtimes::{RuntimeName, is_custom};
 
 /// Region in every ARN.
 pub(crate) const REGION: &str = "us-east-1";
 /// Account in every ARN.
 pub(crate) const ACCOUNT: &str = "000000000000";
+/// Runtime of a function that names none.
+pub(crate) const DEFAULT_RUNTIME: &str = "provided.al2023";
 /// Version that updates change.
 pub(crate) const LATEST: &str = "$LATEST";
 /// Variable of a function's environment that sets its vCPU independently of its memory.
@@ -65,6 +68,13 @@ pub(crate) struct Settings {
     layers: Option<Vec<Value>>,
 }
 
+impl Settings {
+    /// The runtime that they set.
+    pub(crate) fn runtime(&self) -> Option<&str> {
+        self.runtime.as_deref()
+    }
+}
+
 /// Environment of a function.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -108,7 +118,7 @@ pub(crate) struct Configuration {
 impl Default for Configuration {
     fn default() -> Self {
         Self {
-            runtime: "provided.al2023".into(),
+            runtime: DEFAULT_RUNTIME.into(),
             role: format!("arn:aws:iam::{ACCOUNT}:role/local"),
             handler: "bootstrap".into(),
             description: String::new(),
@@ -155,11 +165,9 @@ impl Configuration {
     }
 
     fn check(&self) -> Result<(), ApiError> {
-        if !self.runtime.starts_with("provided") {
-            return Err(ApiError::invalid_parameter(format!(
-                "the local backend runs only provided.* runtimes yet, not `{}`; bundle the language runtime with a `bootstrap`",
-                self.runtime
-            )));
+        if !is_custom(&self.runtime) {
+            RuntimeName::parse(&self.runtime)
+                .map_err(|error| ApiError::invalid_parameter(error.to_string()))?;
         }
         if !(1..=900).contains(&self.timeout_s) {
             return Err(ApiError::invalid_parameter(format!(
@@ -262,6 +270,11 @@ impl Version {
         if self.version == LATEST { arn } else { format!("{arn}:{}", self.version) }
     }
 
+    /// The runtimes that its instances need: its own and those of the tasks in its bundle.
+    pub(crate) fn runtimes(&self) -> Vec<String> {
+        runtimes(&self.configuration.runtime, &self.code)
+    }
+
     /// The version as Lambda's API states it.
     pub(crate) fn describe(&self) -> Value {
         let configuration = &self.configuration;
@@ -298,6 +311,16 @@ impl Version {
     }
 }
 
+/// The runtimes that a function of this runtime and code needs.
+pub(crate) fn runtimes(own: &str, code: &Bundle) -> Vec<String> {
+    let mut runtimes = code.task_runtimes();
+    runtimes.push(own.to_owned());
+    runtimes.sort();
+    runtimes.dedup();
+    runtimes.retain(|runtime| !is_custom(runtime));
+    runtimes
+}
+
 /// ARN of a function without qualifier.
 pub(crate) fn function_arn(name: &str) -> String {
     format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}")
@@ -326,7 +349,7 @@ mod tests {
             (json!({ "MemorySize": 10_241 }), "128–10240"),
             (json!({ "Timeout": 0 }), "timeout 0 s is out of range: 1–900 s"),
             (json!({ "Timeout": 901 }), "1–900"),
-            (json!({ "Runtime": "python3.12" }), "`python3.12`"),
+            (json!({ "Runtime": "java21" }), "`java21`"),
             (json!({ "Layers": ["arn"] }), "layers"),
             (json!({ "Environment": { "Variables": { "AWS_REGION": "x" } } }), "`AWS_REGION`"),
             (json!({ "Environment": { "Variables": { "a b": "x" } } }), "`a b`"),

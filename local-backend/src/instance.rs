@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,9 @@ use crate::failure::Failure;
 use crate::function::{REGION, Version};
 use crate::logs::{InstanceLog, LogStore, now_ms};
 use crate::runtime_api::{RuntimeApi, RuntimeEvent, Work};
+use crate::runtimes::{
+    PreparedRuntime, RUNTIMES_VARIABLE, Runtimes, host_mounts, is_custom, runtimes_folder,
+};
 use crate::sandbox::{Exit, Host, Sandbox, SandboxError, SandboxSpec};
 
 /// Longest an instance may take to start, as on Lambda.
@@ -23,6 +27,16 @@ const INIT_LIMIT: Duration = Duration::from_secs(10);
 /// instance meanwhile, so it is short unless someone waits for the log.
 const OUTPUT_QUIET: Duration = Duration::from_micros(500);
 const TAIL_QUIET: Duration = Duration::from_millis(5);
+
+/// What instances of one server share.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) runtimes: &'a Runtimes,
+    /// The server as functions see it.
+    pub(crate) lambda_endpoint: &'a str,
+    pub(crate) logs: &'a Arc<LogStore>,
+}
 
 /// One invocation.
 #[derive(Clone, Debug)]
@@ -91,21 +105,27 @@ pub(crate) struct Instance {
 impl Instance {
     /// Starts an instance and waits until it is ready for work.
     pub(crate) async fn start(
-        host: &Host,
-        lambda_endpoint: &str,
-        logs: &Arc<LogStore>,
+        surroundings: Surroundings<'_>,
         version: Arc<Version>,
         permit: OwnedSemaphorePermit,
     ) -> Result<Self, StartFailure> {
+        let Surroundings { host, runtimes, lambda_endpoint, logs } = surroundings;
         let log = Arc::new(InstanceLog::new(Arc::clone(logs), &version));
         let api = RuntimeApi::listen(host.address()).await;
         let api =
             api.map_err(|error| StartFailure::Service(listen_error(host.address(), &error)))?;
         let configuration = &version.configuration;
         let root = host.task_root(&version.code.directory);
+        let prepared = prepared(&version, runtimes);
+        let (program, folders, unready) = match prepared {
+            Ok((program, folders)) => (program, folders, None),
+            Err(reason) => (None, Vec::new(), Some(reason)),
+        };
         let spec = SandboxSpec {
             id: Uuid::new_v4().simple().to_string(),
             code: version.code.directory.clone(),
+            program,
+            folders,
             environment: environment(&version, &root, &api, lambda_endpoint, &log),
             cpu_quota_us: configuration.cpu_quota_us(),
             memory_mb: configuration.memory_mb,
@@ -117,11 +137,11 @@ impl Instance {
             log: Arc::clone(&log),
         };
         let missing = spec.mounts.iter().find(|(host, _)| !host.is_dir());
-        let started = match missing {
-            Some((host, _)) => Err(SandboxError::Entrypoint(format!(
-                "{} cannot be mounted: there is no such directory",
-                host.display()
-            ))),
+        let missing = missing.map(|(host, _)| {
+            format!("{} cannot be mounted: there is no such directory", host.display())
+        });
+        let started = match unready.or(missing) {
+            Some(reason) => Err(SandboxError::Entrypoint(reason)),
             None => host.start(spec).await,
         };
         let sandbox = match started {
@@ -420,6 +440,26 @@ async fn ended(exit: &mut watch::Receiver<Option<Exit>>) -> Exit {
     }
 }
 
+/// The program that starts a function if it does not bring its own, and the folders of this machine
+/// that its sandbox must show; or why it cannot run.
+fn prepared(
+    version: &Version,
+    runtimes: &Runtimes,
+) -> Result<(Option<PathBuf>, Vec<PathBuf>), String> {
+    let ready = |name: &String| {
+        runtimes.get(name).ok_or_else(|| {
+            format!("the runtime {name} is no longer ready; update the function's code to prepare it again")
+        })
+    };
+    let all: Vec<_> = version.runtimes().iter().map(ready).collect::<Result<_, _>>()?;
+    let all: Vec<&PreparedRuntime> = all.iter().map(AsRef::as_ref).collect();
+    let folders = host_mounts(&all).map_err(|error| error.to_string())?;
+    let own = &version.configuration.runtime;
+    let program = all.iter().find(|runtime| runtime.name == *own).map(|own| own.bootstrap());
+    debug_assert!(program.is_some() || is_custom(own), "{own} is ready or its own");
+    Ok((program, folders))
+}
+
 /// The environment as on Lambda; nothing comes from this process.
 fn environment(
     version: &Version,
@@ -437,6 +477,8 @@ fn environment(
     ];
     let api_address = api.address().to_string();
     let memory_mb = configuration.memory_mb.to_string();
+    // For the supervisor of fused functions, which starts its tasks' runtimes itself.
+    let runtimes = runtimes_folder().map(|folder| folder.display().to_string()).unwrap_or_default();
     let reserved = [
         ("_HANDLER", configuration.handler.as_str()),
         ("LAMBDA_TASK_ROOT", task_root),
@@ -453,6 +495,7 @@ fn environment(
         ("AWS_LAMBDA_LOG_GROUP_NAME", log.group()),
         ("AWS_LAMBDA_LOG_STREAM_NAME", log.stream()),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+        (RUNTIMES_VARIABLE, runtimes.as_str()),
     ];
     let own = configuration.environment.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     // Later ones win: a function may set the defaults, but not what is reserved.

@@ -15,7 +15,7 @@ use super::{page, read_json};
 use crate::backend::Backend;
 use crate::bundle::Bundle;
 use crate::error::ApiError;
-use crate::function::{Settings, Version, host_architecture};
+use crate::function::{DEFAULT_RUNTIME, Settings, Version, host_architecture, runtimes};
 use crate::registry::{Expected, parse_name};
 
 type Reply = Result<Json<Value>, ApiError>;
@@ -66,11 +66,18 @@ pub(super) async fn create(
     check_architectures(create.architectures.as_deref())?;
     let code = unpack(&backend, create.code).await?;
     let code = code.ok_or_else(|| ApiError::invalid_parameter("Code.ZipFile is missing"))?;
+    prepare(&backend, create.settings.runtime(), &code).await?;
     let mut version = backend.registry.create(&named.name, create.settings, code)?;
     if create.publish {
         version = backend.registry.publish(&named.name, &Expected::default(), None)?;
     }
     Ok((StatusCode::CREATED, Json(version.describe())))
+}
+
+/// Makes the runtimes of a function ready, so that no invocation has to.
+async fn prepare(backend: &Backend, runtime: Option<&str>, code: &Bundle) -> Result<(), ApiError> {
+    let runtimes = runtimes(runtime.unwrap_or(DEFAULT_RUNTIME), code);
+    backend.runtimes.prepare(runtimes).await.map_err(ApiError::from)
 }
 
 fn check_architectures(architectures: Option<&[String]>) -> Result<(), ApiError> {
@@ -149,6 +156,10 @@ pub(super) async fn update_configuration(
 ) -> Reply {
     let name = parse_name(&name, None)?.name;
     let update: UpdateConfiguration = read_json(body).await?;
+    if let Some(runtime) = update.settings.runtime() {
+        let code = &backend.registry.resolve(&parse_name(&name, None)?)?.code;
+        prepare(&backend, Some(runtime), code).await?;
+    }
     let expected = Expected { revision_id: update.revision_id, code_sha256: None };
     let (before, after) = backend.registry.update(&name, &expected, update.settings, None)?;
     retire(&backend, &[before]);
@@ -183,6 +194,7 @@ pub(super) async fn update_code(
     if update.dry_run {
         return Ok(Json(current.describe()));
     }
+    prepare(&backend, Some(&current.configuration.runtime), &code).await?;
     let expected = Expected { revision_id: update.revision_id, code_sha256: None };
     let settings = Settings::default();
     let (before, mut after) =

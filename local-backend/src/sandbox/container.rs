@@ -29,6 +29,8 @@ const OUTPUT_ROUNDS: usize = 20;
 
 /// Name of the program in a bundle.
 const PROGRAM: &str = "bootstrap";
+/// Names of what a function's program may have become by the time it is seen.
+const INTERPRETERS: [&str; 2] = ["python3", "node"];
 /// Between two looks at whether a container's program runs.
 const START_PAUSE: Duration = Duration::from_millis(1);
 
@@ -180,7 +182,8 @@ async fn seen_running(layout: &Layout, id: &str) -> Instant {
         let processes = std::fs::read_to_string(group.process_files().first()?).ok()?;
         let first = processes.lines().next()?;
         let name = std::fs::read_to_string(format!("/proc/{first}/comm")).ok()?;
-        (name.trim_end() == PROGRAM).then(Instant::now)
+        let runs = name.trim_end() == PROGRAM || INTERPRETERS.iter().any(|it| name.starts_with(it));
+        runs.then(Instant::now)
     };
     loop {
         if let Some(at) = running() {
@@ -191,15 +194,20 @@ async fn seen_running(layout: &Layout, id: &str) -> Instant {
 }
 
 fn container(engine: &Engine, spec: SandboxSpec) -> ContainerCreateBody {
-    let SandboxSpec { id: _, code, environment, cpu_quota_us, memory_mb, mounts, log: _ } = spec;
+    let SandboxSpec {
+        code, program, folders, environment, cpu_quota_us, memory_mb, mounts, ..
+    } = spec;
     let bytes = i64::from(memory_mb) << 20;
     let code = bind(&code, Path::new(TASK_ROOT), true);
     let shared = mounts.iter().map(|(host, target)| bind(host, target, false));
-    let mounts = std::iter::once(code).chain(shared).collect();
+    let of_host = folders.iter().map(|path| bind(path, path, true));
+    let mounts = std::iter::once(code).chain(of_host).chain(shared).collect();
+    let program = program
+        .map_or_else(|| format!("{TASK_ROOT}/{PROGRAM}"), |program| program.display().to_string());
     let (user, group) = (rustix::process::getuid(), rustix::process::getgid());
     ContainerCreateBody {
         image: Some(engine.image()),
-        entrypoint: Some(vec![format!("{TASK_ROOT}/{PROGRAM}")]),
+        entrypoint: Some(vec![program]),
         working_dir: Some(TASK_ROOT.to_owned()),
         env: Some(environment.into_iter().map(|(key, value)| format!("{key}={value}")).collect()),
         // As ourselves, so that shared directories are written with the user's own rights.

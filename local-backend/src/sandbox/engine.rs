@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 
+use crate::runtimes::HOST_LINKS;
 use crate::sandbox::cgroup::Layout;
 
 /// Label on everything a server makes in Docker; its value is the server's id.
@@ -122,7 +124,8 @@ async fn create_network(docker: &Docker, server: &str) -> Result<IpAddr, EngineE
     four.next().ok_or(EngineError::NoGateway)
 }
 
-/// The image holds nothing that runs: directories, users and certificates.
+/// The image holds nothing that runs: directories, users, certificates, and this machine's links into
+/// `/usr`, which is mounted where a function needs an interpreter.
 async fn import_image(docker: &Docker, server: &str) -> Result<(), EngineError> {
     let options = CreateImageOptionsBuilder::default()
         .from_src("-")
@@ -142,6 +145,11 @@ fn root_file_system() -> Vec<u8> {
     {
         tar_entry(&mut tar, directory, mode, &[]);
     }
+    for link in HOST_LINKS {
+        if let Ok(target) = std::fs::read_link(link) {
+            tar_link(&mut tar, link.trim_start_matches('/'), &target);
+        }
+    }
     let users = "root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534::/:/sbin/nologin\n";
     tar_entry(&mut tar, "etc/passwd", 0o644, users.as_bytes());
     if let Ok(certificates) = fs_err::read(CERTIFICATES) {
@@ -153,26 +161,41 @@ fn root_file_system() -> Vec<u8> {
     tar
 }
 
-/// Appends one entry in the POSIX format; a path that ends in `/` is a directory.
+/// Appends a symbolic link.
+fn tar_link(tar: &mut Vec<u8>, path: &str, target: &Path) {
+    // Longer than the format has room for is no link into `/usr`.
+    let target = target.as_os_str().as_encoded_bytes();
+    if target.len() <= 100 {
+        tar_header(tar, path, 0o777, b'2', target, 0);
+    }
+}
+
+/// Appends a file, or a directory if the path ends in `/`.
 fn tar_entry(tar: &mut Vec<u8>, path: &str, mode: u32, content: &[u8]) {
-    let mut header = [0u8; 512];
     let kind = if path.ends_with('/') { b'5' } else { b'0' };
+    tar_header(tar, path, mode, kind, &[], content.len());
+    tar.extend_from_slice(content);
+    tar.resize(tar.len().next_multiple_of(512), 0);
+}
+
+/// Appends the header of an entry in the POSIX format.
+fn tar_header(tar: &mut Vec<u8>, path: &str, mode: u32, kind: u8, target: &[u8], bytes: usize) {
+    let mut header = [0u8; 512];
     let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, path.as_bytes());
     put(100, format!("{mode:07o}").as_bytes());
     put(108, b"0000000");
     put(116, b"0000000");
-    put(124, format!("{:011o}", content.len()).as_bytes());
+    put(124, format!("{bytes:011o}").as_bytes());
     put(136, b"00000000000");
     // The checksum is taken with its own field full of spaces.
     put(148, b"        ");
     put(156, &[kind]);
+    put(157, target);
     put(257, b"ustar\x0000");
     let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
     header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
     tar.extend_from_slice(&header);
-    tar.extend_from_slice(content);
-    tar.resize(tar.len().next_multiple_of(512), 0);
 }
 
 /// Removes containers, network and image of a server. What is not there needs no removing, and

@@ -25,6 +25,10 @@ pub(crate) struct SandboxSpec {
     pub(crate) id: String,
     /// The unpacked bundle.
     pub(crate) code: PathBuf,
+    /// What starts it instead of the bundle's own `bootstrap`: that of a managed runtime.
+    pub(crate) program: Option<PathBuf>,
+    /// Files and folders of the host that it reads, at their own paths.
+    pub(crate) folders: Vec<PathBuf>,
     /// Whole environment.
     pub(crate) environment: Vec<(String, String)>,
     /// CFS quota per [`crate::function::CPU_PERIOD_US`].

@@ -6,6 +6,7 @@ mod failures;
 mod invocations;
 mod limits;
 mod logs;
+mod managed;
 mod probe;
 mod support;
 mod versions;
