@@ -41,6 +41,9 @@ pub(crate) enum Command {
     Status(TargetArguments),
     /// Remove every function of the workflow
     Destroy(TargetArguments),
+    /// Measure what Fuseline itself costs on this machine
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Run a Lambda-compatible server on this machine until Ctrl-C
     ///
     /// Speaks the Lambda and CloudWatch Logs APIs on 127.0.0.1. Functions run in Docker containers,
@@ -164,6 +167,41 @@ pub(crate) struct OptimizeArguments {
     /// Seed of payloads, orders and intervals
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Calls between functions in Rust, Python and Node, fused and not, and how long groups start
+    ///
+    /// Deploys the functions of templates/runtime-bench to local servers of its own: one with the
+    /// default delay of a remote invoke, one without any. Times are the functions' own, around the
+    /// call of the ordinary SDK.
+    Runtime(BenchRuntimeArguments),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchRuntimeArguments {
+    /// Folder of the benchmark's workflow files
+    #[arg(long, value_name = "FOLDER", default_value = "templates/runtime-bench")]
+    pub(crate) folder: PathBuf,
+    /// What functions run in: auto, docker or process
+    #[arg(long, value_name = "SANDBOX", default_value_t)]
+    pub(crate) sandbox: SandboxChoice,
+    /// Where code and locks of local servers are kept
+    #[arg(long, value_name = "DIRECTORY", env = "FUSELINE_STATE", default_value_os_t = state_directory())]
+    pub(crate) state: PathBuf,
+    /// Memory of every function in MB, which gives it a vCPU per 1769 MB
+    #[arg(long, default_value_t = 1769, value_parser = clap::value_parser!(u32).range(128..=10_240))]
+    pub(crate) memory: u32,
+    /// Calls of each kind between each pair of languages
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(25..=1_000_000))]
+    pub(crate) calls: u32,
+    /// Starts of each group
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) starts: u32,
+    /// How results are printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
 }
 
 /// How a local server is run.

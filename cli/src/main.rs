@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, BenchCommand, Command};
 use crate::error::CliError;
 
 fn main() -> ExitCode {
@@ -38,6 +38,7 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Status(status) => commands::status::run(&status).await,
         Command::Optimize(optimize) => commands::optimize::run(&optimize).await,
         Command::Destroy(destroy) => commands::destroy::run(&destroy).await,
+        Command::Bench(BenchCommand::Runtime(runtime)) => commands::bench::run(&runtime).await,
         Command::Local(local) => commands::local::run(&local).await,
     }
 }

@@ -20,5 +20,6 @@ pub mod package;
 pub mod payload;
 pub mod project;
 pub mod quantity;
+pub mod runtime_bench;
 pub mod status;
 mod workflow_file;

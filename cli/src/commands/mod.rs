@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod bench;
 pub(crate) mod deploy;
 pub(crate) mod destroy;
 pub(crate) mod invoke;
