@@ -42,7 +42,7 @@ fn fetch() -> Result<PathBuf, String> {
     if !cfg!(target_arch = "x86_64") {
         return Err("the one that is known by its checksum is for x86_64".to_owned());
     }
-    let cache = tasks_cache().ok_or("neither XDG_CACHE_HOME nor HOME is set")?.join("rie");
+    let cache = user_cache().ok_or("neither XDG_CACHE_HOME nor HOME is set")?.join("rie");
     let place = cache.join("aws-lambda-rie");
     if is_genuine(&place) {
         return Ok(place);
@@ -89,7 +89,7 @@ fn run(folder: &Path, command: &[&str]) -> Result<(), String> {
 }
 
 /// The user's folder of what is fetched or prepared once per machine.
-pub(crate) fn tasks_cache() -> Option<PathBuf> {
+pub(crate) fn user_cache() -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty());
     let cache = cache.map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
@@ -154,6 +154,7 @@ impl Emulated {
                 ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
                 ("AWS_LAMBDA_FUNCTION_TIMEOUT", "60"),
                 ("AWS_REGION", "us-east-1"),
+                ("AWS_DEFAULT_REGION", "us-east-1"),
                 ("AWS_ACCESS_KEY_ID", "AKIDFUNCTION"),
                 ("AWS_SECRET_ACCESS_KEY", "secret"),
                 ("AWS_SESSION_TOKEN", "token"),

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use tempfile::TempDir;
 use wire::manifest::{MANIFEST_VERSION, Manifest, TaskManifest, is_custom};
 
-use crate::emulator::{Emulated, program, tasks_cache};
+use crate::emulator::{Emulated, program, user_cache};
 
 /// Lambda's names of the managed runtimes that are tested.
 pub(crate) const PYTHON: &str = "python3.11";
@@ -97,7 +97,7 @@ fn is_ready(runtime: &str) -> bool {
 
 /// What starts a managed runtime.
 pub(crate) fn bootstrap(runtime: &str) -> String {
-    let folder = tasks_cache().expect("a runtime was prepared").join("runtimes");
+    let folder = user_cache().expect("a runtime was prepared").join("runtimes");
     folder.join(runtime).join("bootstrap").display().to_string()
 }
 
@@ -150,7 +150,7 @@ pub(crate) fn fused_by(
     let manifest = Manifest { v: MANIFEST_VERSION, root: "a".to_owned(), tasks };
     let text = serde_json::to_string(&manifest).unwrap();
     std::fs::write(bundle.join("fuseline.json"), text).unwrap();
-    let runtimes = tasks_cache().unwrap_or_default().join("runtimes").display().to_string();
+    let runtimes = user_cache().unwrap_or_default().join("runtimes").display().to_string();
     let mut environment = owned(&handler, environment);
     environment.push(("FUSELINE_RUNTIMES".to_owned(), runtimes));
     let code = bundle.join("tasks/a");
