@@ -230,9 +230,9 @@ if os.fork(): os._exit(0)
 #[tokio::test]
 async fn what_a_callee_started_ends_with_it() {
     let script = r#"
-id, _ = next_event()
-child = subprocess.Popen(["sleep", "1000"])
-post(f"invocation/{id}/response", str(child.pid))
+id, event = next_event()
+started = subprocess.Popen(["sleep", "1000"]).pid if event == b"1" else 0
+post(f"invocation/{id}/response", str(started))
 sys.exit(0)
 "#;
     let name = "what_a_callee_started_ends_with_it";
