@@ -76,6 +76,12 @@ fn cancel_order_gets_cheaper_within_its_slo() {
         let inside = number(&recommendation["measurement"]["double_billed_ms"]);
         assert!(inside < number(&baseline["double_billed_ms"]), "double billing did not fall");
 
+        let verification = &report["verification"];
+        assert_eq!(verification["equal"], true, "{verification}");
+        assert_eq!(verification["requests"], 5, "{verification}");
+        let verified = verification["deployments"][1].as_str().unwrap();
+        assert_eq!(recommendation["deployment"], verified, "what is recommended was verified");
+
         let spent = &report["spent"];
         assert!(spent["executions"].as_u64().unwrap() > 100, "{spent}");
         assert!(number(&spent["usd"]) > 0.0 && number(&spent["seconds"]) > 0.0, "{spent}");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use local_backend::{InvokeOverhead, SandboxChoice};
+use optimizer::pointer::Pattern;
 use platform::quantity::DurationUs;
 
 /// Makes serverless workflows cheaper and faster without touching their code.
@@ -37,6 +38,13 @@ pub(crate) enum Command {
     /// (Algorithm 3.2), and compares the best deployment with the first in interleaved runs. On the
     /// local platform it starts a server of its own and removes everything afterwards.
     Optimize(OptimizeArguments),
+    /// Check that a fused deployment answers like the unfused one
+    ///
+    /// Sends the same requests to both and compares status, function error, payload and the calls
+    /// made; what differs between two unfused runs is left out, and listed. Exit code 1 if there is
+    /// a difference. On the local platform it starts a server of its own and removes everything
+    /// afterwards. docs/VERIFY.md says more.
+    Verify(VerifyArguments),
     /// Show which functions of the workflow are deployed and how
     Status(TargetArguments),
     /// Remove every function of the workflow
@@ -116,6 +124,11 @@ pub(crate) struct DeployArguments {
     /// Memory of a function, such as `a=1024`; may be given several times
     #[arg(long, value_name = "TASK=MB")]
     pub(crate) memory: Vec<String>,
+    /// Let the functions write the payloads of requests and calls to their logs, for `fuseline
+    /// verify --recorded`. Off by default: payloads are private, and whoever may read the logs may
+    /// read them
+    #[arg(long)]
+    pub(crate) record_payloads: bool,
 }
 
 #[derive(Args, Debug)]
@@ -164,6 +177,13 @@ pub(crate) struct OptimizeArguments {
     /// Memory sizes to try, smallest, largest and step in MB
     #[arg(long, value_name = "MIN:MAX:STEP", default_value = "128:1024:128", value_parser = memory_range)]
     pub(crate) memory: MemoryRange,
+    /// Requests of each payload template with which the best fusion is verified before it can be
+    /// recommended; 0 for none
+    #[arg(long, value_name = "REQUESTS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub(crate) verify: u32,
+    /// Field that may differ when it is verified, as in `fuseline verify`; may be given several times
+    #[arg(long, value_name = "POINTER")]
+    pub(crate) ignore: Vec<Pattern>,
     /// Seed of payloads, orders and intervals
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -204,6 +224,39 @@ pub(crate) struct BenchRuntimeArguments {
     pub(crate) format: Format,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArguments {
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    #[command(flatten)]
+    pub(crate) backend: BackendArguments,
+    /// Fusion to verify, such as `(a,b)-(c)` [default: everything fused that is waited for]
+    #[arg(long, value_name = "GROUPS")]
+    pub(crate) deployment: Option<String>,
+    /// Requests made from each of the file's `payloads` [default: 5]; with --recorded, the latest so
+    /// many [default: 100]
+    #[arg(long, value_name = "N", conflicts_with = "payloads", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) requests: Option<u32>,
+    /// File with a line of JSON for each payload, sent as they are
+    #[arg(long, value_name = "FILE")]
+    pub(crate) payloads: Option<PathBuf>,
+    /// Send payloads again that the deployed workflow recorded, as they are; deploy it with
+    /// --record-payloads
+    #[arg(long, conflicts_with = "payloads")]
+    pub(crate) recorded: bool,
+    /// Field that may differ, with all below it: a JSON pointer that starts with /status, /error,
+    /// /payload or /calls, `*` standing for any one step; may be given several times
+    #[arg(long, value_name = "POINTER")]
+    pub(crate) ignore: Vec<Pattern>,
+    /// Compare the payloads of calls and not only their sizes at an endpoint, too, where they are
+    /// written to the functions' logs for that; a server of its own always does
+    #[arg(long)]
+    pub(crate) record_payloads: bool,
+    /// Seed of payloads
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
 /// How a local server is run.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BackendArguments {
@@ -228,7 +281,10 @@ pub(crate) struct LocalArguments {
     /// Remove instances that served nothing for this long
     #[arg(long, value_name = "TIME", default_value = "5min", value_parser = duration)]
     pub(crate) idle_expiry: Duration,
-    /// Seed of the invoke overhead
+    /// Waits before the two retries of an asynchronous invocation that ended in a function error
+    #[arg(long, value_name = "FIRST,SECOND", default_value = "1min,2min", value_parser = retry_delays)]
+    pub(crate) async_retry_delays: RetryDelays,
+    /// Seed of the invoke overhead and of the choices of weighted aliases
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     /// How the endpoint is printed
@@ -269,6 +325,16 @@ fn duration(text: &str) -> Result<Duration, platform::quantity::QuantityError> {
     text.parse().map(|DurationUs(us)| Duration::from_micros(us))
 }
 
+/// Waits before the first and second retry.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct RetryDelays(pub(crate) [Duration; 2]);
+
+fn retry_delays(text: &str) -> Result<RetryDelays, String> {
+    let (first, second) = text.split_once(',').ok_or("write two durations, such as 1min,2min")?;
+    let duration = |text: &str| duration(text.trim()).map_err(|error| error.to_string());
+    Ok(RetryDelays([duration(first)?, duration(second)?]))
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if (0.001..=10_000.0).contains(&rate) => Ok(rate),
@@ -293,6 +359,15 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn retry_delays_are_two_durations() {
+        let [first, second] = retry_delays("1min,2min").unwrap().0;
+        assert_eq!((first, second), (Duration::from_secs(60), Duration::from_secs(120)));
+        for text in ["", "1min", "1,2", "1min,2min,3min"] {
+            assert!(retry_delays(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -37,6 +37,7 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Load(load) => commands::load::run(&load).await,
         Command::Status(status) => commands::status::run(&status).await,
         Command::Optimize(optimize) => commands::optimize::run(&optimize).await,
+        Command::Verify(verify) => commands::verify::run(&verify).await,
         Command::Destroy(destroy) => commands::destroy::run(&destroy).await,
         Command::Bench(BenchCommand::Runtime(runtime)) => commands::bench::run(&runtime).await,
         Command::Local(local) => commands::local::run(&local).await,

@@ -60,6 +60,10 @@ impl Observer for Progress {
                     self.line(&format!("     {deployment}"));
                 }
             }
+            RunEvent::VerificationStarted { deployments: [unfused, fused] } => {
+                self.line("\nverification: the same requests to both");
+                self.line(&format!("     {unfused}\n     {fused}"));
+            }
             RunEvent::Progress { answered, of, failed } => self.measure(answered, of, failed),
             RunEvent::TrialDecided { verdict, .. } => {
                 let word = decision(verdict.decision);

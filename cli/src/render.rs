@@ -3,8 +3,10 @@
 use std::io::Write;
 
 use comfy_table::{CellAlignment, Table, presets};
+use optimizer::gate::{CallVerdicts, Effect};
 use optimizer::measurement::Measurement;
 use platform::optimize::{Report, memory_changes};
+use platform::verify;
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -72,6 +74,31 @@ fn milliseconds(value: Option<f64>) -> String {
     value.map_or("–".into(), |value| format!("{value:.1}"))
 }
 
+/// What the safety gate says about fusing the tasks of each call.
+pub(crate) fn gate(calls: &[CallVerdicts]) -> String {
+    let mut text = String::from("safety gate (docs/SAFETY.md)\n");
+    if calls.is_empty() {
+        text.push_str("  no task waits for another, so there is nothing to fuse\n");
+    }
+    for call in calls {
+        let effect = match call.effect {
+            Effect::None | Effect::Shown => "may be fused",
+            Effect::KeptOut => "not fused unless allowed",
+            Effect::NeverTried => "never fused",
+        };
+        text.push_str(&format!("  {} → {}: {effect}\n", call.caller, call.callee));
+        for verdict in call.verdicts.iter().filter(|verdict| verdict.effect > Effect::None) {
+            let level = if verdict.effect == Effect::NeverTried { "forbids" } else { "warns" };
+            let code = verdict.check.code();
+            text.push_str(&format!("    {code} {level}: {}\n", verdict.text));
+            if let Some(line) = &verdict.allow_with {
+                text.push_str(&format!("      to allow it: {line}\n"));
+            }
+        }
+    }
+    text
+}
+
 /// What an optimisation found.
 pub(crate) fn optimization(report: &Report) -> String {
     let mut text = format!(
@@ -89,7 +116,11 @@ pub(crate) fn optimization(report: &Report) -> String {
         ("after sizing", &report.after_sizing),
     ]));
     let recommendation = &report.recommendation;
-    text.push_str("\n\nwhy\n");
+    text.push_str("\n\n");
+    if report.gate.iter().any(|call| call.effect > Effect::None) {
+        text.push_str(&format!("{}\n", gate(&report.gate)));
+    }
+    text.push_str("why\n");
     for reason in &recommendation.reasons {
         text.push_str(&format!("  · {reason}\n"));
     }
@@ -117,6 +148,32 @@ pub(crate) fn optimization(report: &Report) -> String {
         spent.usd,
         spent.seconds
     ));
+    text
+}
+
+/// What a verification found.
+pub(crate) fn verification(report: &verify::Report) -> String {
+    let [unfused, fused] = &report.deployments;
+    let calls =
+        if report.call_payloads { "with their payloads" } else { "by the sizes of payloads" };
+    let mut text = format!(
+        "\n{}: {} requests\n  unfused   {unfused}\n  fused     {fused}\n  payloads  {}\n  calls     \
+         compared {calls}\n",
+        report.workflow, report.requests, report.payloads
+    );
+    let ignored: Vec<&str> = report.ignored.iter().map(String::as_str).collect();
+    text.push_str(&match ignored.as_slice() {
+        [] => "  left out  nothing\n".to_owned(),
+        ignored => format!("  left out  {}\n", ignored.join("\n            ")),
+    });
+    for difference in &report.differences {
+        text.push_str(&format!(
+            "\ndifferent: {}\n  its payload: {}\n",
+            difference.sentence(),
+            difference.payload
+        ));
+    }
+    text.push_str(if report.equal { "\nequal" } else { "\nnot equal" });
     text
 }
 

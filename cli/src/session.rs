@@ -1,9 +1,11 @@
 //! What most commands start with: the project, the endpoint, the supervisor.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use local_backend::{Options, SandboxReport, Server};
-use optimizer::deployment::Deployment;
+use optimizer::deployment::{Deployment, DeploymentError};
+use optimizer::workflow::Workflow;
 use platform::command;
 use platform::endpoint::Endpoint;
 use platform::events::{Observer, RunEvent};
@@ -12,6 +14,11 @@ use platform::status;
 
 use crate::arguments::{BackendArguments, DEFAULT_PORT, TargetArguments};
 use crate::error::CliError;
+
+/// Longer than any pause of a measurement, so that only what a trial left behind expires.
+const OWN_IDLE_EXPIRY: Duration = Duration::from_secs(120);
+/// Waits before retries of asynchronous calls: here someone waits to see what they cost.
+const OWN_RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1)];
 
 /// Reads a workflow file.
 pub(crate) fn load(file: &Path) -> Result<Project, CliError> {
@@ -71,6 +78,21 @@ pub(crate) async fn live(endpoint: &Endpoint, project: &Project) -> Result<Deplo
         })
 }
 
+/// The deployment that an option describes.
+pub(crate) fn deployment(
+    workflow: &Workflow,
+    option: &str,
+    text: &str,
+) -> Result<Deployment, CliError> {
+    Deployment::parse(workflow, text).map_err(|error| {
+        let next_step = match &error {
+            DeploymentError::Functions { expected, .. } => format!("write it as {expected}"),
+            _ => format!("without fusion it is {}", Deployment::unfused(workflow)),
+        };
+        CliError::usage(format!("{option}: {error}"), next_step)
+    })
+}
+
 /// Host and port of an `http://` address.
 fn socket_address(url: &str) -> Option<String> {
     let rest = url.strip_prefix("http://")?;
@@ -80,11 +102,20 @@ fn socket_address(url: &str) -> Option<String> {
     valid.then(|| format!("{host}:{port}"))
 }
 
+/// Starts a local server for one command, at any free port.
+pub(crate) async fn start_own_server(
+    backend: &BackendArguments,
+    seed: u64,
+) -> Result<Server, CliError> {
+    start_server(backend, 0, OWN_IDLE_EXPIRY, OWN_RETRY_DELAYS, seed).await
+}
+
 /// Starts a local server.
 pub(crate) async fn start_server(
     backend: &BackendArguments,
     port: u16,
-    idle_expiry: std::time::Duration,
+    idle_expiry: Duration,
+    async_retry_delays: [Duration; 2],
     seed: u64,
 ) -> Result<Server, CliError> {
     let options = Options {
@@ -94,6 +125,7 @@ pub(crate) async fn start_server(
         seed,
         state_directory: backend.state.clone(),
         idle_expiry,
+        async_retry_delays,
     };
     Server::start(options).await.map_err(|error| CliError::failed("the local backend", &error))
 }

@@ -16,7 +16,9 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use local_backend::{InvokeOverhead, Options, SandboxChoice, SandboxKind, Server};
+use local_backend::{
+    InvokeOverhead, LAMBDAS_RETRY_DELAYS, Options, SandboxChoice, SandboxKind, Server,
+};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -43,6 +45,7 @@ impl Bench {
             seed: 1,
             state_directory: state.path().to_owned(),
             idle_expiry: Duration::from_secs(600),
+            async_retry_delays: LAMBDAS_RETRY_DELAYS,
         };
         let server = runtime.block_on(Server::start(options)).ok()?;
         let client = Client::builder(TokioExecutor::new()).build_http();

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::io::Write;
 use std::time::Duration;
 
-use local_backend::{InvokeOverhead, Options, Server};
+use local_backend::{InvokeOverhead, LAMBDAS_RETRY_DELAYS, Options, Server};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -19,6 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         seed: 1,
         state_directory: state.into(),
         idle_expiry: Duration::from_secs(300),
+        async_retry_delays: LAMBDAS_RETRY_DELAYS,
     })
     .await?;
     let mut output = std::io::stdout();

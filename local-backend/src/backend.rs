@@ -3,27 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::asynchronous::AsyncQueue;
+use crate::concurrency::Running;
 use crate::error::ApiError;
 use crate::function::Version;
 use crate::instance::{Answer, Instance, Invocation, StartFailure, Surroundings};
+use crate::layers::Layers;
 use crate::logs::LogStore;
 use crate::overhead::Delays;
-use crate::pool::{Acquired, MAX_INSTANCES, Pool};
+use crate::pool::{Acquired, Pool};
+use crate::preparation::{Fault, Phase};
 use crate::registry::Registry;
 use crate::runtimes::Runtimes;
 use crate::sandbox::Host;
+use crate::state::ServerDirectory;
 
-/// Asynchronous invocations accepted and not yet done at most.
-const ASYNC_QUEUE: usize = 1_000;
-/// Waits before the two retries of an asynchronous invocation. On Lambda they are one and two
-/// minutes; here someone waits to see them.
-const ASYNC_RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(1)];
-/// How often, and how long in all, an asynchronous invocation asks for an instance.
-const THROTTLE_PAUSE: Duration = Duration::from_millis(250);
-const THROTTLE_ROUNDS: usize = 240;
+/// How long an answer is held back for the work that it is about. Clients that wait for the end of
+/// a change look once a second, so this makes nobody wait longer.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the parts of a server share.
 #[derive(Debug)]
@@ -34,11 +35,15 @@ pub(crate) struct Backend {
     pub(crate) host: Host,
     pub(crate) pool: Pool,
     pub(crate) runtimes: Runtimes,
+    pub(crate) layers: Layers,
     /// This server as functions see it.
     pub(crate) lambda_endpoint: String,
     /// Everything that must end before the server has ended.
     pub(crate) tasks: TaskTracker,
-    async_slots: Arc<Semaphore>,
+    /// Cancelled when the server closes: whoever sleeps wakes up.
+    pub(crate) closing: CancellationToken,
+    pub(crate) queue: AsyncQueue,
+    running: Arc<Running>,
 }
 
 /// How an invocation ends for its caller.
@@ -46,10 +51,12 @@ pub(crate) type Reply = Result<Answer, ApiError>;
 
 impl Backend {
     pub(crate) fn new(
+        directory: &ServerDirectory,
         registry: Registry,
         delays: Delays,
         host: Host,
-        idle_expiry: Duration,
+        pool: Pool,
+        queue: AsyncQueue,
         lambda_endpoint: String,
     ) -> Self {
         Self {
@@ -57,11 +64,14 @@ impl Backend {
             logs: Arc::default(),
             delays,
             host,
-            pool: Pool::new(idle_expiry),
-            runtimes: Runtimes::default(),
+            pool,
+            runtimes: Runtimes::new(directory.code()),
+            layers: Layers::new(directory.layers()),
             lambda_endpoint,
             tasks: TaskTracker::new(),
-            async_slots: Arc::new(Semaphore::new(ASYNC_QUEUE)),
+            closing: CancellationToken::new(),
+            queue,
+            running: Arc::default(),
         }
     }
 
@@ -77,40 +87,32 @@ impl Backend {
         answer.await.unwrap_or_else(|_| Err(ApiError::service("the invocation was given up")))
     }
 
-    /// Accepts an invocation that nobody waits for.
-    pub(crate) fn invoke_async(
+    /// Does the work that a version needs before it can run, and waits for it a little. When it is
+    /// done, instances of the state that the version replaces are removed.
+    pub(crate) async fn prepare(
         self: &Arc<Self>,
-        version: Arc<Version>,
-        invocation: Invocation,
-    ) -> Result<(), ApiError> {
-        let Ok(slot) = Arc::clone(&self.async_slots).try_acquire_owned() else {
-            return Err(ApiError::throttled(format!(
-                "{ASYNC_QUEUE} asynchronous invocations are waiting already"
-            )));
-        };
+        version: &Arc<Version>,
+        replaces: Option<Arc<Version>>,
+        work: impl Future<Output = Result<(), Fault>> + Send + 'static,
+    ) {
         let backend = Arc::clone(self);
-        self.tasks.spawn(async move {
-            backend.run_async(&version, &invocation).await;
-            drop(slot);
+        let preparation = version.preparation.clone();
+        // On a task of its own: it goes on when the client hangs up.
+        let working = self.tasks.spawn(async move {
+            preparation.finish(work.await);
+            if preparation.phase() == Phase::Done {
+                backend.retire(replaces.as_slice());
+            }
         });
-        Ok(())
+        if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, working).await {
+            version.preparation.finish(Err(Fault::internal(error.to_string())));
+        }
     }
 
-    async fn run_async(self: &Arc<Self>, version: &Arc<Version>, invocation: &Invocation) {
-        let mut delays = ASYNC_RETRY_DELAYS.iter();
-        let mut throttled = 0;
-        while !self.pool.is_closed() {
-            match self.invoke(Arc::clone(version), invocation.clone()).await {
-                Ok(answer) if !answer.is_error => return,
-                Err(error) if error.status == 429 && throttled < THROTTLE_ROUNDS => {
-                    throttled += 1;
-                    tokio::time::sleep(THROTTLE_PAUSE).await;
-                }
-                Ok(_) | Err(_) => match delays.next() {
-                    Some(delay) => tokio::time::sleep(*delay).await,
-                    None => return,
-                },
-            }
+    /// Removes idle instances of versions that no client can reach any more.
+    pub(crate) fn retire(&self, versions: &[Arc<Version>]) {
+        for version in versions {
+            self.remove(self.pool.retire(version.generation));
         }
     }
 
@@ -121,6 +123,14 @@ impl Backend {
         reply: oneshot::Sender<Reply>,
     ) {
         let generation = version.generation;
+        let limit = self.registry.limit(&version.function);
+        let place = match self.running.admit(&version.function, limit) {
+            Ok(place) => place,
+            Err(error) => {
+                deliver(reply, Err(error));
+                return;
+            }
+        };
         let mut instance = match self.instance(version, &invocation).await {
             Ok(instance) => instance,
             Err(early) => {
@@ -132,6 +142,7 @@ impl Backend {
             .serve(invocation, |answer| {
                 // Before the answer: a client's next request may come right after it.
                 self.pool.finishing(generation);
+                drop(place);
                 deliver(reply, Ok(answer));
             })
             .await;
@@ -156,9 +167,7 @@ impl Backend {
                 permit
             }
             Acquired::Throttled => {
-                return Err(Err(ApiError::throttled(format!(
-                    "Rate Exceeded: {MAX_INSTANCES} instances are busy"
-                ))));
+                return Err(Err(ApiError::throttled("ConcurrentInvocationLimitExceeded")));
             }
         };
         let surroundings = Surroundings {

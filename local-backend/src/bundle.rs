@@ -12,7 +12,7 @@ use wire::manifest::MANIFEST_PATH;
 use zip::ZipArchive;
 
 /// Lambda's limit for an unpacked bundle, in bytes.
-const MAX_UNPACKED_BYTES: u64 = 262_144_000;
+pub(crate) const MAX_UNPACKED_BYTES: u64 = 262_144_000;
 /// Files and directories in one bundle at most.
 const MAX_ENTRIES: usize = 100_000;
 
@@ -31,7 +31,7 @@ pub(crate) struct Bundle {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BundleError {
     /// The archive is broken.
-    #[error("could not unzip the uploaded file: {0}; upload a zip with `bootstrap` at its root")]
+    #[error("could not unzip the uploaded file: {0}; upload a zip archive")]
     Zip(#[from] zip::result::ZipError),
     /// An entry would be written outside the bundle.
     #[error("the uploaded file has an entry outside of itself: `{0}`")]
@@ -48,29 +48,34 @@ pub(crate) enum BundleError {
 }
 
 impl Bundle {
-    /// Unpacks `zip` below `parent`, unless the same bytes are there already.
-    pub(crate) fn unpack(zip: &[u8], parent: &Path) -> Result<Self, BundleError> {
+    /// What `zip` will be below `parent`, after a look at its list of entries.
+    pub(crate) fn of(zip: &[u8], parent: &Path) -> Result<Self, BundleError> {
+        check_entries(&mut ZipArchive::new(Cursor::new(zip))?)?;
         let digest = Sha256::digest(zip);
         let name: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        let bundle = Self {
+        Ok(Self {
             sha256: STANDARD.encode(digest),
             zip_bytes: zip.len() as u64,
             directory: parent.join(name),
+        })
+    }
+
+    /// Unpacks the `zip` that this is of, unless the same bytes are there already.
+    pub(crate) fn unpack(&self, zip: &[u8]) -> Result<(), BundleError> {
+        let Some(parent) = self.directory.parent().filter(|_| !self.directory.exists()) else {
+            return Ok(());
         };
-        if bundle.directory.exists() {
-            return Ok(bundle);
-        }
         fs::create_dir_all(parent)?;
         // Unpacked beside its place and then moved there, so that what is there is complete.
         let staging = tempfile::tempdir_in(parent)?;
         unpack_entries(zip, staging.path())?;
         fs::set_permissions(staging.path(), PermissionsExt::from_mode(0o755))?;
-        if let Err(error) = fs::rename(staging.path(), &bundle.directory)
-            && !bundle.directory.exists()
+        if let Err(error) = fs::rename(staging.path(), &self.directory)
+            && !self.directory.exists()
         {
             return Err(error.into());
         }
-        Ok(bundle)
+        Ok(())
     }
 
     /// The runtimes of the tasks in a fused bundle. A manifest that cannot be read is the supervisor's
@@ -86,23 +91,32 @@ impl Bundle {
     }
 }
 
-fn unpack_entries(zip: &[u8], into: &Path) -> Result<(), BundleError> {
-    let mut archive = ZipArchive::new(Cursor::new(zip))?;
+/// Refuses an archive that has too much in it or would write outside of itself.
+fn check_entries(archive: &mut ZipArchive<Cursor<&[u8]>>) -> Result<(), BundleError> {
     if archive.len() > MAX_ENTRIES {
         return Err(BundleError::TooMany);
     }
+    for index in 0..archive.len() {
+        let entry = archive.by_index_raw(index)?;
+        // `enclosed_name` is none for absolute paths and for `..` that leaves the archive. A link
+        // could lead later entries out of the directory.
+        if entry.enclosed_name().is_none() || entry.is_symlink() {
+            return Err(BundleError::Outside(entry.name()?.into_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn unpack_entries(zip: &[u8], into: &Path) -> Result<(), BundleError> {
+    let mut archive = ZipArchive::new(Cursor::new(zip))?;
+    check_entries(&mut archive)?;
     let mut left_bytes = MAX_UNPACKED_BYTES;
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index)?;
-        // `enclosed_name` is none for absolute paths and for `..` that leaves the archive.
-        let Some(path) = entry.enclosed_name() else {
+        // Checked above; the archive is the same.
+        let Some(path) = entry.enclosed_name().map(|path| into.join(path)) else {
             return Err(BundleError::Outside(entry.name()?.into_owned()));
         };
-        if entry.is_symlink() {
-            // A link could lead later entries out of the directory.
-            return Err(BundleError::Outside(entry.name()?.into_owned()));
-        }
-        let path = into.join(path);
         if entry.is_dir() {
             fs::create_dir_all(path)?;
             continue;
@@ -139,11 +153,17 @@ mod tests {
         writer.finish().unwrap().into_inner()
     }
 
+    fn unpack(zip: &[u8], parent: &Path) -> Result<Bundle, BundleError> {
+        let bundle = Bundle::of(zip, parent)?;
+        bundle.unpack(zip)?;
+        Ok(bundle)
+    }
+
     #[test]
     fn files_keep_their_modes_and_equal_bytes_are_unpacked_once() {
         let state = tempfile::tempdir().unwrap();
         let zip = zip_of(&[("bootstrap", 0o755, "run"), ("data/a.txt", 0o640, "a")]);
-        let bundle = Bundle::unpack(&zip, state.path()).unwrap();
+        let bundle = unpack(&zip, state.path()).unwrap();
         assert_eq!(bundle.sha256, STANDARD.encode(Sha256::digest(&zip)));
         assert_eq!(fs::read_to_string(bundle.directory.join("data/a.txt")).unwrap(), "a");
         let mode = |path: &str| {
@@ -151,7 +171,7 @@ mod tests {
         };
         assert_eq!((mode("bootstrap"), mode("data/a.txt")), (0o755, 0o640));
 
-        assert_eq!(Bundle::unpack(&zip, state.path()).unwrap(), bundle);
+        assert_eq!(unpack(&zip, state.path()).unwrap(), bundle);
         assert_eq!(fs::read_dir(state.path()).unwrap().count(), 1);
     }
 
@@ -160,10 +180,10 @@ mod tests {
         for name in ["../evil", "a/../../evil"] {
             let state = tempfile::tempdir().unwrap();
             let parent = state.path().join("code");
-            let error = Bundle::unpack(&zip_of(&[(name, 0o644, "x")]), &parent).unwrap_err();
+            let error = unpack(&zip_of(&[(name, 0o644, "x")]), &parent).unwrap_err();
             assert!(matches!(error, BundleError::Outside(_)), "{name}: {error}");
             assert!(!state.path().join("evil").exists());
-            assert_eq!(fs::read_dir(parent).unwrap().count(), 0, "{name}: staging is removed");
+            assert!(!parent.exists(), "{name}: nothing is unpacked");
         }
     }
 
@@ -173,14 +193,14 @@ mod tests {
         writer.add_symlink("lib", "/etc", SimpleFileOptions::default()).unwrap();
         let zip = writer.finish().unwrap().into_inner();
         let state = tempfile::tempdir().unwrap();
-        let error = Bundle::unpack(&zip, state.path()).unwrap_err();
+        let error = unpack(&zip, state.path()).unwrap_err();
         assert!(matches!(error, BundleError::Outside(_)), "{error}");
     }
 
     #[test]
     fn what_is_no_zip_is_refused() {
         let state = tempfile::tempdir().unwrap();
-        let error = Bundle::unpack(b"not a zip", state.path()).unwrap_err();
+        let error = unpack(b"not a zip", state.path()).unwrap_err();
         assert!(matches!(error, BundleError::Zip(_)), "{error}");
     }
 }

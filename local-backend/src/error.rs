@@ -50,15 +50,22 @@ pub(crate) struct ApiError {
     /// Value of `x-amzn-ErrorType`.
     pub(crate) kind: &'static str,
     pub(crate) message: String,
+    /// Why an invocation was throttled.
+    pub(crate) reason: Option<&'static str>,
 }
 
 impl ApiError {
     fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
-        Self { status, kind, message: message.into() }
+        Self { status, kind, message: message.into(), reason: None }
     }
 
     pub(crate) fn invalid_parameter(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "InvalidParameterValueException", message)
+    }
+
+    /// A value that Lambda's API model itself excludes.
+    pub(crate) fn validation(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "ValidationException", message)
     }
 
     pub(crate) fn invalid_content(message: impl Into<String>) -> Self {
@@ -81,8 +88,10 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", message)
     }
 
-    pub(crate) fn throttled(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException", message)
+    pub(crate) fn throttled(reason: &'static str) -> Self {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let error = Self::new(status, "TooManyRequestsException", "Rate Exceeded.");
+        Self { reason: Some(reason), ..error }
     }
 
     pub(crate) fn service(message: impl Into<String>) -> Self {
@@ -93,8 +102,9 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "AccessDeniedException", message)
     }
 
-    pub(crate) fn not_implemented(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_IMPLEMENTED, "NotImplementedException", message)
+    /// Not a server error: clients would try again.
+    pub(crate) fn unknown_operation(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "UnknownOperationException", message)
     }
 }
 
@@ -111,7 +121,10 @@ impl From<RuntimeError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let at_fault = if self.status.is_server_error() { "Service" } else { "User" };
-        let body = serde_json::json!({ "Type": at_fault, "Message": self.message });
+        let mut body = serde_json::json!({ "Type": at_fault, "Message": self.message });
+        if let Some(reason) = self.reason {
+            body["Reason"] = reason.into();
+        }
         let mut response = (self.status, axum::Json(body)).into_response();
         response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(self.kind));
         response

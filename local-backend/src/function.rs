@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
 use crate::error::ApiError;
+use crate::layers::FunctionLayers;
+use crate::preparation::Preparation;
 use crate::runtimes::{RuntimeName, is_custom};
 
 /// Region in every ARN.
@@ -65,13 +67,21 @@ pub(crate) struct Settings {
     memory_size: Option<u64>,
     environment: Option<Environment>,
     file_system_configs: Option<Vec<FileSystem>>,
-    layers: Option<Vec<Value>>,
+    layers: Option<Vec<String>>,
+    /// What the layers are, looked up before the settings are used.
+    #[serde(skip)]
+    found_layers: Option<FunctionLayers>,
 }
 
 impl Settings {
-    /// The runtime that they set.
-    pub(crate) fn runtime(&self) -> Option<&str> {
-        self.runtime.as_deref()
+    /// ARNs of the layers that they set.
+    pub(crate) fn layers(&self) -> Option<&[String]> {
+        self.layers.as_deref()
+    }
+
+    /// The same with those layers.
+    pub(crate) fn with_layers(self, found: FunctionLayers) -> Self {
+        Self { found_layers: Some(found), ..self }
     }
 }
 
@@ -113,6 +123,7 @@ pub(crate) struct Configuration {
     pub(crate) memory_mb: u32,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) file_systems: Vec<FileSystem>,
+    pub(crate) layers: FunctionLayers,
 }
 
 impl Default for Configuration {
@@ -126,6 +137,7 @@ impl Default for Configuration {
             memory_mb: 128,
             environment: BTreeMap::new(),
             file_systems: Vec::new(),
+            layers: FunctionLayers::default(),
         }
     }
 }
@@ -142,11 +154,9 @@ impl Configuration {
             memory_size,
             environment,
             file_system_configs,
-            layers,
+            layers: _,
+            found_layers,
         } = settings;
-        if layers.is_some_and(|layers| !layers.is_empty()) {
-            return Err(ApiError::invalid_parameter("the local backend does not run layers yet"));
-        }
         let new = Self {
             runtime: runtime.unwrap_or_else(|| self.runtime.clone()),
             role: role.unwrap_or_else(|| self.role.clone()),
@@ -159,6 +169,7 @@ impl Configuration {
             },
             environment: environment.map_or_else(|| self.environment.clone(), |new| new.variables),
             file_systems: file_system_configs.unwrap_or_else(|| self.file_systems.clone()),
+            layers: found_layers.unwrap_or_else(|| self.layers.clone()),
         };
         new.check()?;
         Ok(new)
@@ -259,6 +270,7 @@ pub(crate) struct Version {
     pub(crate) version: String,
     pub(crate) configuration: Configuration,
     pub(crate) code: Arc<Bundle>,
+    pub(crate) preparation: Preparation,
     pub(crate) revision_id: String,
     pub(crate) last_modified: String,
 }
@@ -294,15 +306,21 @@ impl Version {
             "Version": self.version,
             "TracingConfig": { "Mode": "PassThrough" },
             "RevisionId": self.revision_id,
-            "State": "Active",
-            "LastUpdateStatus": "Successful",
             "PackageType": "Zip",
             "Architectures": [host_architecture()],
             "EphemeralStorage": { "Size": 512 },
             "LoggingConfig": { "LogFormat": "Text", "LogGroup": group },
         });
+        if let (Value::Object(value), Value::Object(state)) =
+            (&mut value, self.preparation.describe())
+        {
+            value.extend(state);
+        }
         if !configuration.environment.is_empty() {
             value["Environment"] = json!({ "Variables": configuration.environment });
+        }
+        if let Some(layers) = configuration.layers.describe() {
+            value["Layers"] = layers;
         }
         if !configuration.file_systems.is_empty() {
             value["FileSystemConfigs"] = json!(configuration.file_systems);
@@ -350,7 +368,6 @@ mod tests {
             (json!({ "Timeout": 0 }), "timeout 0 s is out of range: 1–900 s"),
             (json!({ "Timeout": 901 }), "1–900"),
             (json!({ "Runtime": "java21" }), "`java21`"),
-            (json!({ "Layers": ["arn"] }), "layers"),
             (json!({ "Environment": { "Variables": { "AWS_REGION": "x" } } }), "`AWS_REGION`"),
             (json!({ "Environment": { "Variables": { "a b": "x" } } }), "`a b`"),
             (json!({ "Environment": { "Variables": { "A": "x".repeat(4_096) } } }), "4097 bytes"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,11 @@ use wire::report::{Report, ReportStatus};
 
 use crate::failure::Failure;
 use crate::function::{REGION, Version};
+use crate::layers::{OPT, OPT_VARIABLE, instead_of_opt};
 use crate::logs::{InstanceLog, LogStore, now_ms};
 use crate::runtime_api::{RuntimeApi, RuntimeEvent, Work};
-use crate::runtimes::{
-    PreparedRuntime, RUNTIMES_VARIABLE, Runtimes, host_mounts, is_custom, runtimes_folder,
-};
-use crate::sandbox::{Exit, Host, Sandbox, SandboxError, SandboxSpec};
+use crate::runtimes::{RUNTIMES_VARIABLE, Runtimes, runtimes_folder};
+use crate::sandbox::{Exit, Host, Sandbox, SandboxError, SandboxSpec, Start};
 
 /// Longest an instance may take to start, as on Lambda.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
@@ -116,17 +115,16 @@ impl Instance {
             api.map_err(|error| StartFailure::Service(listen_error(host.address(), &error)))?;
         let configuration = &version.configuration;
         let root = host.task_root(&version.code.directory);
-        let prepared = prepared(&version, runtimes);
-        let (program, folders, unready) = match prepared {
-            Ok((program, folders)) => (program, folders, None),
-            Err(reason) => (None, Vec::new(), Some(reason)),
+        let layers = host.layers_root(configuration.layers.folder.as_deref());
+        let (start, unready) = match Start::of(&version, runtimes) {
+            Ok(start) => (start, None),
+            Err(reason) => (Start::default(), Some(reason)),
         };
         let spec = SandboxSpec {
             id: Uuid::new_v4().simple().to_string(),
             code: version.code.directory.clone(),
-            program,
-            folders,
-            environment: environment(&version, &root, &api, lambda_endpoint, &log),
+            start,
+            environment: environment(&version, &root, layers, &api, lambda_endpoint, &log),
             cpu_quota_us: configuration.cpu_quota_us(),
             memory_mb: configuration.memory_mb,
             mounts: configuration
@@ -440,38 +438,21 @@ async fn ended(exit: &mut watch::Receiver<Option<Exit>>) -> Exit {
     }
 }
 
-/// The program that starts a function if it does not bring its own, and the folders of this machine
-/// that its sandbox must show; or why it cannot run.
-fn prepared(
-    version: &Version,
-    runtimes: &Runtimes,
-) -> Result<(Option<PathBuf>, Vec<PathBuf>), String> {
-    let ready = |name: &String| {
-        runtimes.get(name).ok_or_else(|| {
-            format!("the runtime {name} is no longer ready; update the function's code to prepare it again")
-        })
-    };
-    let all: Vec<_> = version.runtimes().iter().map(ready).collect::<Result<_, _>>()?;
-    let all: Vec<&PreparedRuntime> = all.iter().map(AsRef::as_ref).collect();
-    let folders = host_mounts(&all).map_err(|error| error.to_string())?;
-    let own = &version.configuration.runtime;
-    let program = all.iter().find(|runtime| runtime.name == *own).map(|own| own.bootstrap());
-    debug_assert!(program.is_some() || is_custom(own), "{own} is ready or its own");
-    Ok((program, folders))
-}
-
 /// The environment as on Lambda; nothing comes from this process.
 fn environment(
     version: &Version,
     task_root: &str,
+    layers: Option<&Path>,
     api: &RuntimeApi,
     lambda_endpoint: &str,
     log: &InstanceLog,
 ) -> Vec<(String, String)> {
     let configuration = &version.configuration;
+    let libraries = format!("/lib64:/usr/lib64:{task_root}:{task_root}/lib:{OPT}/lib");
     let defaults = [
         ("LANG", "en_US.UTF-8"),
         ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin"),
+        ("LD_LIBRARY_PATH", libraries.as_str()),
         ("TZ", ":UTC"),
         ("AWS_ENDPOINT_URL_LAMBDA", lambda_endpoint),
     ];
@@ -500,7 +481,15 @@ fn environment(
     let own = configuration.environment.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     // Later ones win: a function may set the defaults, but not what is reserved.
     let all: BTreeMap<&str, &str> = defaults.into_iter().chain(own).chain(reserved).collect();
-    all.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    let all = all.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let Some(layers) = layers else {
+        return all.collect();
+    };
+    let moved = all.map(|(key, value)| {
+        let value = instead_of_opt(&key, &value, layers);
+        (key, value)
+    });
+    moved.chain([(OPT_VARIABLE.to_owned(), layers.display().to_string())]).collect()
 }
 
 fn listen_error(address: IpAddr, error: &std::io::Error) -> String {

@@ -16,14 +16,19 @@ pub struct Options {
     pub sandbox: SandboxChoice,
     /// Delay added to every invoke before it is dispatched.
     pub invoke_overhead: InvokeOverhead,
-    /// Seed of the delays.
+    /// Seed of the delays and of the choices of weighted aliases.
     pub seed: u64,
     /// Where unpacked code and locks are kept; shared by every server of one user, so that a server
     /// can remove what a killed one left behind.
     pub state_directory: PathBuf,
     /// An instance that served nothing for this long is removed.
     pub idle_expiry: Duration,
+    /// Waits before the two retries of an asynchronous invocation that ended in a function error.
+    pub async_retry_delays: [Duration; 2],
 }
+
+/// One and two minutes.
+pub const LAMBDAS_RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
 
 /// What functions should run in.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::instance::Instance;
 
-/// Instances on one machine at most; Lambda's default is 1,000 per account and region.
+/// Instances on one machine at most.
 pub(crate) const MAX_INSTANCES: usize = 128;
 /// Longest to wait for an instance that has answered and is about to be idle. Between its answer
 /// and its `/next` a runtime may sit out one CPU period; starting another instance for that would

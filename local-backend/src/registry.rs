@@ -1,36 +1,45 @@
-//! The functions of a server: their versions and aliases, in memory.
+//! The functions of a server, in memory: their versions, and in the modules below what is set on
+//! them beside their configuration.
+
+mod aliases;
+mod concurrency;
+mod events;
+mod tags;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use serde_json::{Value, json};
 use uuid::Uuid;
 use wire::function_name::FunctionName;
 
 use crate::bundle::{Bundle, BundleError};
 use crate::error::ApiError;
 use crate::function::{ACCOUNT, Configuration, LATEST, REGION, Settings, Version, function_arn};
-
-/// An alias of a function.
-#[derive(Clone, Debug)]
-pub(crate) struct Alias {
-    pub(crate) version: String,
-    pub(crate) description: String,
-    pub(crate) revision_id: String,
-}
+use crate::preparation::{Change, Phase, Preparation};
+use crate::routing::Draws;
+use aliases::Alias;
+pub(crate) use aliases::AliasSettings;
+use events::EventConfig;
 
 /// One function.
 #[derive(Debug)]
 struct Function {
     latest: Arc<Version>,
+    /// What `$LATEST` was when it could last run: serves while the latest is prepared, and when it
+    /// turned out that it cannot run.
+    before: Option<Arc<Version>>,
     published: BTreeMap<u64, Arc<Version>>,
     /// Numbers are never given twice, not even after a version was deleted.
     last_number: u64,
     /// `$LATEST` as it was when the last version was published.
     last_published: Option<Arc<Version>>,
     aliases: BTreeMap<String, Alias>,
+    tags: BTreeMap<String, String>,
+    reserved_concurrency: Option<u32>,
+    /// By qualifier.
+    events: BTreeMap<String, EventConfig>,
 }
 
 /// Every function of a server.
@@ -39,6 +48,14 @@ pub(crate) struct Registry {
     functions: Mutex<BTreeMap<String, Function>>,
     generations: AtomicU64,
     code_directory: PathBuf,
+    draws: Draws,
+}
+
+/// Code that a request brought: it is unpacked once a function has it.
+#[derive(Clone, Debug)]
+pub(crate) struct NewCode {
+    pub(crate) bundle: Arc<Bundle>,
+    pub(crate) zip: Arc<[u8]>,
 }
 
 /// What a client says about the state it expects a function to be in.
@@ -51,10 +68,7 @@ pub(crate) struct Expected {
 impl Expected {
     fn check(&self, latest: &Version) -> Result<(), ApiError> {
         if self.revision_id.as_ref().is_some_and(|id| *id != latest.revision_id) {
-            return Err(ApiError::precondition(format!(
-                "the revision id given is not that of function {}; call GetFunction for its latest",
-                latest.function
-            )));
+            return Err(stale_revision());
         }
         match &self.code_sha256 {
             Some(given) if *given != latest.code.sha256 => {
@@ -69,20 +83,29 @@ impl Expected {
 }
 
 impl Registry {
-    pub(crate) fn new(code_directory: PathBuf) -> Self {
-        Self { functions: Mutex::default(), generations: AtomicU64::default(), code_directory }
+    /// `seed` decides where weighted aliases lead.
+    pub(crate) fn new(code_directory: PathBuf, seed: u64) -> Self {
+        Self {
+            functions: Mutex::default(),
+            generations: AtomicU64::default(),
+            code_directory,
+            draws: Draws::new(seed),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Function>> {
         self.functions.lock().expect("no holder of the registry panics")
     }
 
-    /// Unpacks code, off the threads that serve requests.
-    pub(crate) async fn unpack(&self, zip: Vec<u8>) -> Result<Arc<Bundle>, ApiError> {
+    /// Looks at code, off the threads that serve requests.
+    pub(crate) async fn inspect(&self, zip: Vec<u8>) -> Result<NewCode, ApiError> {
         let directory = self.code_directory.clone();
-        let unpacked = tokio::task::spawn_blocking(move || Bundle::unpack(&zip, &directory));
-        match unpacked.await {
-            Ok(Ok(bundle)) => Ok(Arc::new(bundle)),
+        let inspected = tokio::task::spawn_blocking(move || {
+            Bundle::of(&zip, &directory)
+                .map(|bundle| NewCode { bundle: Arc::new(bundle), zip: zip.into() })
+        });
+        match inspected.await {
+            Ok(Ok(code)) => Ok(code),
             Ok(Err(error @ BundleError::Io(_))) => Err(ApiError::service(error.to_string())),
             Ok(Err(error)) => Err(ApiError::invalid_parameter(error.to_string())),
             Err(error) => Err(ApiError::service(error.to_string())),
@@ -95,6 +118,7 @@ impl Registry {
         number: &str,
         configuration: Configuration,
         code: Arc<Bundle>,
+        preparation: Preparation,
     ) -> Arc<Version> {
         Arc::new(Version {
             generation: self.generations.fetch_add(1, Ordering::Relaxed),
@@ -102,6 +126,7 @@ impl Registry {
             version: number.to_owned(),
             configuration,
             code,
+            preparation,
             revision_id: Uuid::new_v4().to_string(),
             last_modified: jiff::Timestamp::now()
                 .strftime("%Y-%m-%dT%H:%M:%S.%3f+0000")
@@ -109,50 +134,77 @@ impl Registry {
         })
     }
 
-    /// Creates a function.
+    /// Creates a function; it can run once its preparation has ended.
     pub(crate) fn create(
         &self,
         name: &str,
         settings: Settings,
         code: Arc<Bundle>,
+        tags: BTreeMap<String, String>,
     ) -> Result<Arc<Version>, ApiError> {
         let configuration = Configuration::default().with(settings)?;
-        let latest = self.version(name, LATEST, configuration, code);
+        tags::check(&tags)?;
         let mut functions = self.lock();
         if functions.contains_key(name) {
-            return Err(ApiError::conflict(format!("function already exist: {name}")));
+            return Err(ApiError::conflict(format!("Function already exist: {name}")));
         }
+        let preparation = Preparation::begin(Change::Creation);
+        let latest = self.version(name, LATEST, configuration, code, preparation);
         let function = Function {
             latest: Arc::clone(&latest),
+            before: None,
             published: BTreeMap::new(),
             last_number: 0,
             last_published: None,
             aliases: BTreeMap::new(),
+            tags,
+            reserved_concurrency: None,
+            events: BTreeMap::new(),
         };
         functions.insert(name.to_owned(), function);
         Ok(latest)
     }
 
-    /// Replaces a function's configuration or code; returns the state before and after.
+    /// Replaces a function's configuration or code; the new state can run once its preparation has
+    /// ended. Returns the state that it replaces then, if there is one that runs, and the new one.
     pub(crate) fn update(
         &self,
         name: &str,
         expected: &Expected,
         settings: Settings,
         code: Option<Arc<Bundle>>,
-    ) -> Result<(Arc<Version>, Arc<Version>), ApiError> {
+    ) -> Result<(Option<Arc<Version>>, Arc<Version>), ApiError> {
         let mut functions = self.lock();
         let function = find_mut(&mut functions, name)?;
-        expected.check(&function.latest)?;
-        let before = Arc::clone(&function.latest);
-        let configuration = before.configuration.with(settings)?;
-        let code = code.unwrap_or_else(|| Arc::clone(&before.code));
-        function.latest = self.version(name, LATEST, configuration, code);
-        Ok((before, Arc::clone(&function.latest)))
+        let current = Arc::clone(&function.latest);
+        expected.check(&current)?;
+        let configuration = current.configuration.with(settings)?;
+        match current.preparation.phase() {
+            Phase::Underway => current.preparation.check(&current.arn())?,
+            Phase::Done => function.before = Some(Arc::clone(&current)),
+            Phase::Failed(_) => {}
+        }
+        let change = if function.before.is_some() { Change::Update } else { Change::Creation };
+        let code = code.unwrap_or_else(|| Arc::clone(&current.code));
+        let preparation = Preparation::begin(change);
+        function.latest = self.version(name, LATEST, configuration, code, preparation);
+        Ok((function.before.clone(), Arc::clone(&function.latest)))
     }
 
     /// Publishes `$LATEST`, or returns the last version if nothing changed since.
     pub(crate) fn publish(
+        &self,
+        name: &str,
+        expected: &Expected,
+        description: Option<String>,
+    ) -> Result<Arc<Version>, ApiError> {
+        let latest = self.latest(name)?;
+        latest.preparation.check(&latest.arn())?;
+        self.publish_prepared(name, expected, description)
+    }
+
+    /// Publishes `$LATEST` even while it is prepared; the version can run when that has ended.
+    pub(crate) fn publish_prepared(
         &self,
         name: &str,
         expected: &Expected,
@@ -174,7 +226,8 @@ impl Registry {
             configuration.description = description;
         }
         let code = Arc::clone(&latest.code);
-        let version = self.version(name, &number.to_string(), configuration, code);
+        let preparation = latest.preparation.of_published();
+        let version = self.version(name, &number.to_string(), configuration, code, preparation);
         function.last_number = number;
         function.last_published = Some(latest);
         function.published.insert(number, Arc::clone(&version));
@@ -198,7 +251,7 @@ impl Registry {
         }
         let missing = || not_found(&named.name, Some(qualifier));
         let number: u64 = qualifier.parse().map_err(|_| missing())?;
-        if let Some((alias, _)) = function.aliases.iter().find(|(_, a)| a.version == *qualifier) {
+        if let Some(alias) = function.alias_to(qualifier) {
             return Err(ApiError::conflict(format!(
                 "version {qualifier} of {} is used by the alias {alias}; move or delete it first",
                 named.name
@@ -207,15 +260,38 @@ impl Registry {
         Ok(vec![function.published.remove(&number).ok_or_else(missing)?])
     }
 
-    /// The version that a name and qualifier lead to.
+    /// The version that a name and qualifier state: of a weighted alias the first.
     pub(crate) fn resolve(&self, named: &FunctionName) -> Result<Arc<Version>, ApiError> {
         let functions = self.lock();
         let function = find(&functions, &named.name)?;
         let Some(qualifier) = &named.qualifier else {
             return Ok(Arc::clone(&function.latest));
         };
-        let number = function.aliases.get(qualifier).map_or(qualifier, |alias| &alias.version);
+        let alias = function.aliases.get(qualifier);
+        let number = alias.map_or(qualifier, |alias| &alias.routing.version);
         function.find(number).ok_or_else(|| not_found(&named.name, Some(qualifier)))
+    }
+
+    /// The version that the next invocation of a name and qualifier runs.
+    pub(crate) fn route(&self, named: &FunctionName) -> Result<Arc<Version>, ApiError> {
+        let functions = self.lock();
+        let function = find(&functions, &named.name)?;
+        let qualifier = named.qualifier.as_deref().unwrap_or(LATEST);
+        let alias = function.aliases.get(qualifier);
+        let number = alias.map_or(qualifier, |alias| alias.routing.choose(&self.draws));
+        let version = function.find(number);
+        let version = version.ok_or_else(|| not_found(&named.name, Some(qualifier)))?;
+        match (&function.before, version.preparation.phase()) {
+            (Some(before), Phase::Underway | Phase::Failed(_)) if number == LATEST => {
+                Ok(Arc::clone(before))
+            }
+            _ => version.preparation.check(&version.arn()).map(|()| version),
+        }
+    }
+
+    /// `$LATEST` of a function.
+    pub(crate) fn latest(&self, name: &str) -> Result<Arc<Version>, ApiError> {
+        Ok(Arc::clone(&find(&self.lock(), name)?.latest))
     }
 
     /// `$LATEST` of every function.
@@ -223,101 +299,24 @@ impl Registry {
         self.lock().values().map(|function| Arc::clone(&function.latest)).collect()
     }
 
+    /// Every version of every function.
+    pub(crate) fn list_versions(&self) -> Vec<Arc<Version>> {
+        self.lock().values().flat_map(|function| function.versions().cloned()).collect()
+    }
+
     /// Every version of a function, `$LATEST` first.
     pub(crate) fn versions(&self, name: &str) -> Result<Vec<Arc<Version>>, ApiError> {
         let functions = self.lock();
         let function = find(&functions, name)?;
-        Ok(std::iter::once(&function.latest).chain(function.published.values()).cloned().collect())
-    }
-
-    /// Creates an alias.
-    pub(crate) fn create_alias(
-        &self,
-        function: &str,
-        name: &str,
-        version: &str,
-        description: String,
-    ) -> Result<Value, ApiError> {
-        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if name.is_empty() || name.len() > 128 || !plain || name.parse::<u64>().is_ok() {
-            return Err(ApiError::invalid_parameter(format!(
-                "`{name}` is no alias name: letters, digits, `-` and `_`, not only digits"
-            )));
-        }
-        let mut functions = self.lock();
-        let owner = find_mut(&mut functions, function)?;
-        if owner.aliases.contains_key(name) {
-            return Err(ApiError::conflict(format!("alias already exists: {function}:{name}")));
-        }
-        owner.find(version).ok_or_else(|| not_found(function, Some(version)))?;
-        let revision_id = Uuid::new_v4().to_string();
-        let alias = Alias { version: version.to_owned(), description, revision_id };
-        let value = describe_alias(function, name, &alias);
-        owner.aliases.insert(name.to_owned(), alias);
-        Ok(value)
-    }
-
-    /// Points an alias somewhere else.
-    pub(crate) fn update_alias(
-        &self,
-        function: &str,
-        name: &str,
-        version: Option<String>,
-        description: Option<String>,
-        expected_revision: Option<String>,
-    ) -> Result<Value, ApiError> {
-        let mut functions = self.lock();
-        let owner = find_mut(&mut functions, function)?;
-        if let Some(version) = &version {
-            owner.find(version).ok_or_else(|| not_found(function, Some(version)))?;
-        }
-        let missing = || not_found(function, Some(name));
-        let alias = owner.aliases.get_mut(name).ok_or_else(missing)?;
-        if expected_revision.is_some_and(|id| id != alias.revision_id) {
-            return Err(ApiError::precondition(format!(
-                "the revision id given is not that of alias {function}:{name}; call GetAlias for its latest"
-            )));
-        }
-        if let Some(version) = version {
-            alias.version = version;
-        }
-        if let Some(description) = description {
-            alias.description = description;
-        }
-        alias.revision_id = Uuid::new_v4().to_string();
-        Ok(describe_alias(function, name, alias))
-    }
-
-    /// One alias.
-    pub(crate) fn alias(&self, function: &str, name: &str) -> Result<Value, ApiError> {
-        let functions = self.lock();
-        let alias = find(&functions, function)?.aliases.get(name);
-        let alias = alias.ok_or_else(|| not_found(function, Some(name)))?;
-        Ok(describe_alias(function, name, alias))
-    }
-
-    /// The aliases of a function, those of one version only if it is given.
-    pub(crate) fn aliases(
-        &self,
-        function: &str,
-        version: Option<&str>,
-    ) -> Result<Vec<Value>, ApiError> {
-        let functions = self.lock();
-        let aliases = find(&functions, function)?.aliases.iter();
-        Ok(aliases
-            .filter(|(_, alias)| version.is_none_or(|version| version == alias.version))
-            .map(|(name, alias)| describe_alias(function, name, alias))
-            .collect())
-    }
-
-    /// Deletes an alias; one that does not exist is deleted already.
-    pub(crate) fn delete_alias(&self, function: &str, name: &str) -> Result<(), ApiError> {
-        find_mut(&mut self.lock(), function)?.aliases.remove(name);
-        Ok(())
+        Ok(function.versions().cloned().collect())
     }
 }
 
 impl Function {
+    fn versions(&self) -> impl Iterator<Item = &Arc<Version>> {
+        std::iter::once(&self.latest).chain(self.published.values())
+    }
+
     fn find(&self, version: &str) -> Option<Arc<Version>> {
         if version == LATEST {
             return Some(Arc::clone(&self.latest));
@@ -326,7 +325,8 @@ impl Function {
     }
 
     fn into_versions(self) -> Vec<Arc<Version>> {
-        std::iter::once(self.latest).chain(self.published.into_values()).collect()
+        let latest = [self.latest].into_iter().chain(self.before);
+        latest.chain(self.published.into_values()).collect()
     }
 }
 
@@ -349,14 +349,10 @@ fn not_found(name: &str, qualifier: Option<&str>) -> ApiError {
     ApiError::not_found(format!("Function not found: {}{qualifier}", function_arn(name)))
 }
 
-fn describe_alias(function: &str, name: &str, alias: &Alias) -> Value {
-    json!({
-        "AliasArn": format!("{}:{name}", function_arn(function)),
-        "Name": name,
-        "FunctionVersion": alias.version,
-        "Description": alias.description,
-        "RevisionId": alias.revision_id,
-    })
+fn stale_revision() -> ApiError {
+    ApiError::precondition(
+        "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id",
+    )
 }
 
 /// Reads a function's name out of a request and refuses other accounts and regions.
@@ -383,12 +379,24 @@ pub(crate) fn parse_name(text: &str, qualifier: Option<&str>) -> Result<Function
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::preparation::Fault;
 
     fn registry() -> Registry {
-        let registry = Registry::new(PathBuf::new());
-        registry.create("f", Settings::default(), code("a")).unwrap();
+        let registry = Registry::new(PathBuf::new(), 1);
+        create(&registry).preparation.finish(Ok(()));
         registry
+    }
+
+    fn create(registry: &Registry) -> Arc<Version> {
+        registry.create("f", Settings::default(), code("a"), BTreeMap::new()).unwrap()
+    }
+
+    fn update(registry: &Registry, settings: Settings, code: Option<Arc<Bundle>>) {
+        let (_, after) = registry.update("f", &Expected::default(), settings, code).unwrap();
+        after.preparation.finish(Ok(()));
     }
 
     fn code(sha256: &str) -> Arc<Bundle> {
@@ -409,19 +417,19 @@ mod tests {
         let any = Expected::default();
         let publish = || registry.publish("f", &any, None).unwrap().version.clone();
         assert_eq!((publish(), publish()), ("1".into(), "1".into()));
-        registry.update("f", &any, settings(json!({ "MemorySize": 256 })), None).unwrap();
+        update(&registry, settings(json!({ "MemorySize": 256 })), None);
         let described = registry.publish("f", &any, Some("words".into())).unwrap();
         assert_eq!((publish(), described.version.as_str()), ("2".into(), "2"));
-        registry.update("f", &any, Settings::default(), Some(code("b"))).unwrap();
+        update(&registry, Settings::default(), Some(code("b")));
         assert_eq!(publish(), "3");
         // An update that changes nothing gives nothing to publish.
-        registry.update("f", &any, Settings::default(), Some(code("b"))).unwrap();
+        update(&registry, Settings::default(), Some(code("b")));
         assert_eq!(publish(), "3");
 
         let first = registry.resolve(&named("1")).unwrap();
         assert_eq!((first.configuration.memory_mb, first.code.sha256.as_str()), (128, "a"));
         registry.delete(&named("3")).unwrap();
-        registry.update("f", &any, Settings::default(), Some(code("c"))).unwrap();
+        update(&registry, Settings::default(), Some(code("c")));
         assert_eq!(publish(), "4", "numbers are never given twice");
     }
 
@@ -429,17 +437,68 @@ mod tests {
     fn aliases_lead_to_versions_and_keep_them() {
         let registry = registry();
         registry.publish("f", &Expected::default(), None).unwrap();
-        registry.create_alias("f", "live", "1", String::new()).unwrap();
+        let create = |alias: &str, version: &str| {
+            let settings = json!({ "Name": alias, "FunctionVersion": version });
+            registry.create_alias("f", serde_json::from_value(settings).unwrap())
+        };
+        create("live", "1").unwrap();
         assert_eq!(registry.resolve(&named("live")).unwrap().version, "1");
         assert_eq!(registry.delete(&named("1")).unwrap_err().kind, "ResourceConflictException");
-        let again = registry.create_alias("f", "live", "1", String::new());
+        let again = create("live", "1");
         assert_eq!(again.unwrap_err().kind, "ResourceConflictException");
-        registry.update_alias("f", "live", Some(LATEST.into()), None, None).unwrap();
+        let to_latest =
+            AliasSettings { function_version: Some(LATEST.into()), ..AliasSettings::default() };
+        registry.update_alias("f", "live", to_latest).unwrap();
         assert_eq!(registry.resolve(&named("live")).unwrap().version, LATEST);
         registry.delete(&named("1")).unwrap();
         for (alias, version) in [("9", "1"), ("a b", "1"), ("old", "7")] {
-            assert!(registry.create_alias("f", alias, version, String::new()).is_err(), "{alias}");
+            assert!(create(alias, version).is_err(), "{alias}");
         }
+    }
+
+    #[test]
+    fn a_function_serves_once_it_is_prepared_and_while_it_is_updated() {
+        let registry = Registry::new(PathBuf::new(), 1);
+        let first = create(&registry);
+        let any = Expected::default();
+        let latest = parse_name("f", None).unwrap();
+        let kind = |result: Result<Arc<Version>, ApiError>| result.unwrap_err().kind;
+        let change = || registry.update("f", &any, Settings::default(), None);
+        assert_eq!(kind(registry.route(&latest)), "ResourceConflictException");
+        assert_eq!(change().unwrap_err().kind, "ResourceConflictException");
+        assert_eq!(kind(registry.publish("f", &any, None)), "ResourceConflictException");
+        let published = registry.publish_prepared("f", &any, None).unwrap();
+        assert_eq!(published.describe()["State"], "Pending");
+        first.preparation.finish(Ok(()));
+        assert_eq!(published.describe()["State"], "Active");
+        assert_eq!(registry.route(&named("1")).unwrap().generation, published.generation);
+
+        let (replaced, second) = change().unwrap();
+        assert_eq!(replaced.unwrap().generation, first.generation);
+        assert_eq!(second.describe()["LastUpdateStatus"], "InProgress");
+        assert_eq!(change().unwrap_err().kind, "ResourceConflictException");
+        assert_eq!(registry.route(&latest).unwrap().generation, first.generation);
+        second.preparation.finish(Err(Fault::internal("no luck")));
+        assert_eq!(registry.route(&latest).unwrap().generation, first.generation);
+        let (replaced, third) = change().unwrap();
+        assert_eq!(replaced.unwrap().generation, first.generation);
+        third.preparation.finish(Ok(()));
+        assert_eq!(registry.route(&latest).unwrap().generation, third.generation);
+    }
+
+    #[test]
+    fn a_function_that_never_ran_can_be_repaired() {
+        let registry = Registry::new(PathBuf::new(), 1);
+        create(&registry).preparation.finish(Err(Fault::internal("no luck")));
+        let latest = parse_name("f", None).unwrap();
+        let error = registry.route(&latest).unwrap_err();
+        assert!(error.message.contains("Failed (no luck)"), "{}", error.message);
+        let (replaced, repaired) =
+            registry.update("f", &Expected::default(), Settings::default(), None).unwrap();
+        assert!(replaced.is_none());
+        assert_eq!(repaired.describe()["State"], "Pending");
+        repaired.preparation.finish(Ok(()));
+        assert_eq!(registry.route(&latest).unwrap().generation, repaired.generation);
     }
 
     #[test]

@@ -15,10 +15,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api;
+use crate::asynchronous::AsyncQueue;
 use crate::backend::Backend;
 use crate::error::StartError;
 use crate::options::{Options, SandboxChoice, SandboxKind, SandboxReport};
 use crate::overhead::Delays;
+use crate::pool::Pool;
 use crate::registry::Registry;
 use crate::sandbox::Host;
 use crate::sandbox::engine::{self, Engine};
@@ -81,10 +83,12 @@ impl Server {
         // Functions in containers cannot reach loopback: they get a listener of their own.
         let seen_by_functions = inner.as_ref().and_then(|inner| inner.local_addr().ok());
         let backend = Arc::new(Backend::new(
-            Registry::new(directory.code()),
+            directory,
+            Registry::new(directory.code(), options.seed),
             Delays::new(options.invoke_overhead, options.seed),
             host,
-            options.idle_expiry,
+            Pool::new(options.idle_expiry),
+            AsyncQueue::new(options.async_retry_delays),
             format!("http://{}", seen_by_functions.unwrap_or(address)),
         ));
         let router = api::router(Arc::clone(&backend));
@@ -111,6 +115,7 @@ impl Server {
         let Self { address: _, report: _, backend, directory, serving } = self;
         let (stop, connections) = (serving.stop, serving.connections);
         drop(stop);
+        backend.closing.cancel();
         backend.remove(backend.pool.close());
         // Ends the instances that are at work, and so their invocations.
         backend.host.remove_all().await;

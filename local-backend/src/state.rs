@@ -6,6 +6,7 @@
 //! <state>/servers/<id>/sandbox    `docker` or `process`
 //! <state>/servers/<id>/groups     control groups, one a line
 //! <state>/servers/<id>/code/      unpacked bundles
+//! <state>/servers/<id>/layers/    unpacked layers
 //! ```
 
 use std::fs::File;
@@ -81,6 +82,11 @@ impl ServerDirectory {
     /// Where unpacked bundles go.
     pub(crate) fn code(&self) -> PathBuf {
         self.path.join("code")
+    }
+
+    /// Where unpacked layers go.
+    pub(crate) fn layers(&self) -> PathBuf {
+        self.path.join("layers")
     }
 
     /// Notes what is used, before anything is made.

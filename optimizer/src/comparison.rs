@@ -31,13 +31,22 @@ pub struct Choice {
     pub reasons: Vec<String>,
 }
 
+/// What a deployment has to save to be recommended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Demand {
+    /// It has to be shown cheaper than the present one.
+    Cheaper,
+    /// Nothing: the user asked for it.
+    Nothing,
+}
+
 /// Chooses among deployments by their executions, the present one's first.
 ///
-/// Another one is recommended only if it keeps the SLO, does not fail more often, and the 95 %
-/// interval of the difference of mean costs shows that it is cheaper; of several, the cheapest. If
-/// the present one misses the SLO, one that keeps it need not be cheaper.
+/// Another one is recommended only if it keeps the SLO, does not fail more often, and, if that is
+/// demanded, the 95 % interval of the difference of mean costs shows that it is cheaper; of several,
+/// the cheapest. If the present one misses the SLO, one that keeps it need not be cheaper.
 #[must_use]
-pub fn choose(arms: &[(&str, &[Execution])], slo: Slo, seed: u64) -> Choice {
+pub fn choose(arms: &[(&str, &[Execution])], slo: Slo, seed: u64, demand: Demand) -> Choice {
     let Some((_, present)) = arms.first() else {
         return Choice { index: 0, saving: Saving::default(), reasons: Vec::new() };
     };
@@ -51,7 +60,7 @@ pub fn choose(arms: &[(&str, &[Execution])], slo: Slo, seed: u64) -> Choice {
             Some("misses the SLO")
         } else if fail_more(executions, present) {
             Some("fails more often")
-        } else if present_keeps && !cheaper {
+        } else if present_keeps && !cheaper && demand == Demand::Cheaper {
             Some("is not shown to be cheaper")
         } else {
             None
@@ -134,7 +143,7 @@ mod tests {
     fn check(present: &[Execution], others: &[Vec<Execution>], expect: usize) -> Choice {
         let mut arms = vec![("present", present)];
         arms.extend(others.iter().map(|other| ("other", other.as_slice())));
-        let choice = choose(&arms, SLO, 1);
+        let choice = choose(&arms, SLO, 1, Demand::Cheaper);
         assert_eq!(choice.index, expect, "{:?}", choice.reasons);
         assert_eq!(choice.reasons.len(), others.len());
         choice
@@ -163,6 +172,18 @@ mod tests {
         let present = executions(1_000, 50_000, 0);
         check(&present, &[executions(1_000, 10_000, 0)], 0);
         check(&present, &[], 0);
+    }
+
+    #[test]
+    fn what_the_user_asked_for_has_to_keep_the_slo_only() {
+        let present = executions(1_000, 50_000, 0);
+        let (dear, slow) = (executions(2_000, 50_000, 0), executions(500, 200_000, 0));
+        let choose = |other: &[Execution], demand| {
+            choose(&[("present", &present), ("other", other)], SLO, 1, demand).index
+        };
+        assert_eq!(choose(&dear, Demand::Cheaper), 0);
+        assert_eq!(choose(&dear, Demand::Nothing), 1);
+        assert_eq!(choose(&slow, Demand::Nothing), 0);
     }
 
     #[test]

@@ -18,11 +18,16 @@
 //! * If a violated SLO or failures undo the fusions of some regions only, the others are measured
 //!   again without them, because nothing has shown that these alone keep the SLO.
 //! * Calls that no execution was seen to make are left alone: fusing them can save nothing.
+//! * What the safety [gate](crate::gate) forbids is never tried. What it warns of until the user
+//!   allows it is measured, to show what allowing it would save, and not kept.
+//! * Calls whose tasks the user wants together come first and are kept whether or not that is
+//!   cheaper, if it keeps the SLO.
 
 use serde::{Deserialize, Serialize};
 
 use crate::deployment::Deployment;
 use crate::execution::Execution;
+use crate::gate::{Effect, Gate, Verdict as GateVerdict};
 use crate::measurement;
 use crate::region::RegionComparison;
 use crate::search::{Decision, Outcome, Recommendation, Search, Step, Trial, Verdict};
@@ -50,6 +55,7 @@ impl Default for FusionParameters {
 pub struct FusionSearch {
     workflow: Workflow,
     parameters: FusionParameters,
+    gate: Gate,
     /// Region of every task, in the order of the tasks.
     regions: Vec<usize>,
     /// The synchronous calls, in the workflow's order.
@@ -71,6 +77,10 @@ struct Candidate {
     /// Whether it was ever tried. It is not tried again: kept, it is served inside; undone, it is
     /// what the thesis marks as failed.
     tried: bool,
+    /// Whether the user wants its tasks together.
+    wanted: bool,
+    /// Why it may not be tried, once its turn came.
+    forbidden: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -91,12 +101,20 @@ impl FusionSearch {
             .synchronous_calls()
             .map(|call| {
                 let region = regions[workflow.tasks().get_index_of(&call.caller).expect("checked")];
-                Candidate { call, region, double_billed_us: 0, tried: false }
+                Candidate {
+                    call,
+                    region,
+                    double_billed_us: 0,
+                    tried: false,
+                    wanted: false,
+                    forbidden: None,
+                }
             })
             .collect();
         Self {
             workflow: workflow.clone(),
             parameters,
+            gate: Gate::default(),
             regions,
             candidates,
             current: start,
@@ -104,6 +122,24 @@ impl FusionSearch {
             round: 0,
             reasons: Vec::new(),
         }
+    }
+
+    /// The same search, which asks this gate before it tries or keeps a fusion.
+    #[must_use]
+    pub fn with_gate(mut self, gate: Gate) -> Self {
+        for candidate in &mut self.candidates {
+            candidate.wanted = gate.wants_together(&candidate.call);
+        }
+        self.gate = gate;
+        self
+    }
+
+    /// What the gate has against fusing a candidate now, as a sentence, if it does this.
+    fn objection(&self, pick: usize, effect: Effect) -> Option<String> {
+        let objections = self.gate.objections(&self.current, &self.fused(&[pick]));
+        let objections = objections.iter().filter(|verdict| verdict.effect == effect);
+        let texts: Vec<String> = objections.map(objection_text).collect();
+        (!texts.is_empty()).then(|| texts.join("; "))
     }
 
     /// The current deployment with these candidates fused.
@@ -123,26 +159,31 @@ impl FusionSearch {
         }
     }
 
-    /// Decides what to try next: in each region the call that double-bills most.
+    /// Decides what to try next: in each region what the user wants together, then the call that
+    /// double-bills most.
     fn plan(&mut self) {
         let mut picks: Vec<Option<usize>> = vec![None; self.regions.len()];
-        for (index, candidate) in self.candidates.iter().enumerate() {
-            let open = !candidate.tried
-                && candidate.double_billed_us > 0
-                && !self.current.is_inlined(&candidate.call);
-            let best = &mut picks[candidate.region];
-            let most = best.map_or(0, |best: usize| self.candidates[best].double_billed_us);
-            if open && candidate.double_billed_us > most {
-                *best = Some(index);
+        let rank = |candidate: &Candidate| (candidate.wanted, candidate.double_billed_us);
+        let mut by_rank: Vec<usize> = (0..self.candidates.len()).collect();
+        // Stable, so that the first of equals stays first.
+        by_rank.sort_by_key(|index| std::cmp::Reverse(rank(&self.candidates[*index])));
+        for index in by_rank {
+            let Candidate { call, region, double_billed_us, tried, wanted, .. } =
+                &self.candidates[index];
+            let open = !tried && (*wanted || *double_billed_us > 0);
+            let region = *region;
+            if !open || picks[region].is_some() || self.current.is_inlined(call) {
+                continue;
             }
+            let forbidden = self.objection(index, Effect::NeverTried);
+            if forbidden.is_none() {
+                picks[region] = Some(index);
+            }
+            self.candidates[index].tried = true;
+            self.candidates[index].forbidden = forbidden;
         }
         let picks: Vec<usize> = picks.into_iter().flatten().collect();
-        if picks.is_empty() {
-            self.stage = Stage::Done;
-            return;
-        }
-        picks.iter().for_each(|pick| self.candidates[*pick].tried = true);
-        self.stage = Stage::Round(picks);
+        self.stage = if picks.is_empty() { Stage::Done } else { Stage::Round(picks) };
     }
 
     fn observe_start(&mut self, outcome: &Outcome) -> Verdict {
@@ -177,15 +218,20 @@ impl FusionSearch {
         for ((pick, comparison), blame) in picks.iter().zip(&comparisons).zip(blame) {
             let call = text::arrow(&self.candidates[*pick].call);
             let cost = comparison.cost_change();
-            reasons.push(match blame {
-                Some(blame) => format!("left {call} remote: {blame}"),
-                None if !comparison.is_cheaper() => {
+            let wanted = self.candidates[*pick].wanted;
+            reasons.push(match (blame, self.objection(*pick, Effect::KeptOut)) {
+                (Some(blame), _) => format!("left {call} remote: {blame}"),
+                (None, _) if !wanted && !comparison.is_cheaper() => {
                     format!("left {call} remote: {cost}, not shown lower")
                 }
-                None => {
+                (None, Some(objection)) => {
+                    format!("left {call} remote: {objection} (measured: {cost}, {standing})")
+                }
+                (None, None) => {
                     kept.push(*pick);
+                    let asked = if wanted { "asked for by `together`, " } else { "" };
                     let again = if blamed_any { "; measured again without the undone" } else { "" };
-                    format!("fused {call}: {cost}, {standing}{again}")
+                    format!("fused {call}: {asked}{cost}, {standing}{again}")
                 }
             });
         }
@@ -258,9 +304,22 @@ impl FusionSearch {
                 && candidate.double_billed_us == 0
                 && !self.current.is_inlined(&candidate.call)
         });
-        asynchronous.chain(unseen.map(|candidate| {
+        let forbidden = self.candidates.iter().filter_map(|candidate| {
+            let why = candidate.forbidden.as_ref()?;
+            Some(format!("left {} remote, untried: {why}", text::arrow(&candidate.call)))
+        });
+        asynchronous.chain(forbidden).chain(unseen.map(|candidate| {
             format!("left {} remote: no execution made this call", text::arrow(&candidate.call))
         }))
+    }
+}
+
+/// A verdict of the gate with what to write to lift it.
+fn objection_text(verdict: &GateVerdict) -> String {
+    let GateVerdict { check, text, allow_with, .. } = verdict;
+    match allow_with {
+        Some(line) => format!("{}: {text}; to allow it: {line}", check.code()),
+        None => format!("{}: {text}", check.code()),
     }
 }
 

@@ -8,9 +8,12 @@
 pub mod brute_force;
 pub mod comparison;
 pub mod deployment;
+pub mod equivalence;
 pub mod execution;
 pub mod fusion;
+pub mod gate;
 pub mod measurement;
+pub mod pointer;
 pub mod price;
 pub mod search;
 pub mod simulator;

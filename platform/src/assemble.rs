@@ -49,7 +49,8 @@ impl Logs {
     }
 
     /// Whether everything that the invocation caused is in the logs.
-    fn is_complete(&self, request: &str) -> bool {
+    #[must_use]
+    pub(crate) fn is_complete(&self, request: &str) -> bool {
         let Some(report) = self.reports.get(request) else { return false };
         // An instance that was killed wrote no record of its last invocation.
         (self.served.contains(request) || report.status != ReportStatus::Success)
@@ -178,7 +179,8 @@ impl Assembly<'_> {
     }
 }
 
-fn outcome(outcome: CallOutcome) -> Outcome {
+/// How a call ended, in the words of executions.
+pub(crate) fn outcome(outcome: CallOutcome) -> Outcome {
     match outcome {
         CallOutcome::Ok => Outcome::Ok,
         CallOutcome::Error => Outcome::Error,
@@ -230,7 +232,10 @@ mod tests {
             start_us: 1_000,
             latency_us: 100_000,
             outcome: Outcome::Ok,
+            status: 200,
+            function_error: None,
             answer: Value::Null,
+            not_json: None,
         }
     }
 
@@ -250,6 +255,8 @@ mod tests {
             outcome: CallOutcome::Ok,
             request_bytes: 1,
             response_bytes: 1,
+            request_payload: None,
+            response_payload: None,
         })
         .to_line()
     }
@@ -267,6 +274,8 @@ mod tests {
             outcome: CallOutcome::Ok,
             request_bytes: 1,
             response_bytes: 1,
+            request_payload: None,
+            response_payload: None,
         })
         .to_line()
     }

@@ -10,7 +10,7 @@ use wire::manifest::{MANIFEST_PATH, MANIFEST_VERSION, Manifest, TaskManifest, is
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-use crate::package::LAYER_PATH;
+use crate::package_form::LAYER_PATH;
 use crate::project::Project;
 
 /// Lambda's limit on a function's code when unpacked.
@@ -130,7 +130,7 @@ fn package_directory(task: &TaskName) -> String {
 }
 
 /// Every file below a folder, links followed.
-fn files_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub(crate) fn files_below(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -13,18 +13,22 @@ use aws_sdk_lambda::client::Waiters;
 use aws_sdk_lambda::error::ProvideErrorMetadata;
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::{self, FileSystemConfig, FunctionCode, LayerVersionContentInput};
+use aws_sdk_lambda::types::{
+    self, EphemeralStorage, FileSystemConfig, FunctionCode, LayerVersionContentInput, VpcConfig,
+};
 use indexmap::IndexMap;
 use optimizer::deployment::Deployment;
+use optimizer::gate::Configuration;
 use optimizer::units::Resources;
 use optimizer::workflow::TaskName;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 use wire::manifest::{INLINED_VARIABLE, ROUTES_VARIABLE};
+use wire::payload::RECORD_PAYLOADS_VARIABLE;
 
 use crate::bundle::{BundleError, bundle, supervisor_layer};
 use crate::endpoint::Endpoint;
-use crate::package::{PackageForm, WRAPPER};
+use crate::package_form::{PackageForm, WRAPPER};
 use crate::project::{Architecture, Project};
 
 /// Alias of the entry's function that production calls.
@@ -103,6 +107,8 @@ pub struct Deployer<'a> {
     /// Whether the endpoint is the local backend, which takes folders of this machine and whose
     /// sandboxes hold every runtime.
     is_local: bool,
+    /// Whether the functions add payloads to their records.
+    records_payloads: bool,
     /// Every task's own function as it was first deployed: where calls go that find no free
     /// process inside.
     own: Mutex<BTreeMap<String, String>>,
@@ -142,10 +148,32 @@ impl<'a> Deployer<'a> {
             project,
             supervisor,
             is_local,
+            records_payloads: false,
             own: Mutex::default(),
             bundles: Mutex::default(),
             layer: OnceCell::new(),
         }
+    }
+
+    /// The same with functions that add payloads to their records; has deployed nothing yet.
+    #[must_use]
+    pub fn recording_payloads(&self) -> Self {
+        Self {
+            endpoint: self.endpoint,
+            project: self.project,
+            supervisor: self.supervisor.clone(),
+            is_local: self.is_local,
+            records_payloads: true,
+            own: Mutex::default(),
+            bundles: Mutex::new(self.bundles.lock().expect("not poisoned").clone()),
+            layer: self.layer.clone(),
+        }
+    }
+
+    /// Whether the functions add payloads to their records.
+    #[must_use]
+    pub fn records_payloads(&self) -> bool {
+        self.records_payloads
     }
 
     /// Deploys every task as a function of its own. What this call created is removed again if it
@@ -279,6 +307,9 @@ impl<'a> Deployer<'a> {
         environment.insert(GENERATION_VARIABLE.into(), generation.to_string());
         environment.insert(INLINED_VARIABLE.into(), inlined);
         environment.insert(ROUTES_VARIABLE.into(), routes);
+        if self.records_payloads {
+            environment.insert(RECORD_PAYLOADS_VARIABLE.into(), "1".into());
+        }
         environment
     }
 
@@ -351,13 +382,14 @@ impl<'a> Deployer<'a> {
         Ok(versions)
     }
 
-    /// Layers and environment that the function's form adds.
+    /// Layers and environment of the function: its root's, and what its form adds.
     async fn settings(
         &self,
         wanted: &Wanted<'_>,
     ) -> Result<(Vec<String>, types::Environment), DeployError> {
         let mut variables = wanted.environment.clone();
-        let mut layers = Vec::new();
+        // The safety gate has seen to it that its other tasks need no more.
+        let mut layers = self.project.tasks[wanted.task].configuration.layers.clone();
         if let PackageForm::ManagedRuntime { .. } = wanted.form {
             let (name, path) = WRAPPER;
             variables.insert(name.to_owned(), path.to_owned());
@@ -404,6 +436,7 @@ impl<'a> Deployer<'a> {
                 self.update_configuration(wanted).await?;
             }
         }
+        self.reserve(wanted.task).await?;
         let published = self
             .endpoint
             .lambda
@@ -440,7 +473,7 @@ impl<'a> Deployer<'a> {
         let name = wanted.task.0.as_str();
         let (layers, environment) = self.settings(wanted).await?;
         let zip = Blob::new(bundle.zip.clone());
-        let architecture = match self.project.architecture {
+        let architecture = match task.configuration.architecture {
             Architecture::X86_64 => types::Architecture::X8664,
             Architecture::Arm64 => types::Architecture::Arm64,
         };
@@ -458,18 +491,17 @@ impl<'a> Deployer<'a> {
             .memory_size(wanted.resources.memory.0 as i32)
             .timeout((task.timeout_ms / 1000) as i32)
             .environment(environment)
-            .set_file_system_configs(self.file_systems())
+            .set_file_system_configs(self.file_systems(wanted.task))
+            .set_vpc_config(vpc(&task.configuration))
+            .ephemeral_storage(ephemeral_storage(&task.configuration))
             .send()
             .await
             .map_err(refused("creation", name))?;
-        self.endpoint
-            .lambda
-            .wait_until_function_active_v2()
-            .function_name(name)
-            .wait(SETTLE_LIMIT)
-            .await
-            .map(drop)
-            .map_err(|error| not_settled("activation", name, error))
+        let waiter = self.endpoint.lambda.wait_until_function_active_v2().function_name(name);
+        match waiter.wait(SETTLE_LIMIT).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.not_settled("activation", name, error).await),
+        }
     }
 
     async fn update_code(&self, name: &str, bundle: &Bundle) -> Result<(), DeployError> {
@@ -499,22 +531,56 @@ impl<'a> Deployer<'a> {
             .memory_size(wanted.resources.memory.0 as i32)
             .timeout((task.timeout_ms / 1000) as i32)
             .environment(environment)
-            .set_file_system_configs(self.file_systems())
+            .set_file_system_configs(self.file_systems(wanted.task))
+            .set_vpc_config(vpc(&task.configuration))
+            .ephemeral_storage(ephemeral_storage(&task.configuration))
             .send()
             .await
             .map_err(refused("update of the configuration", name))?;
         self.settled(name).await
     }
 
-    async fn settled(&self, name: &str) -> Result<(), DeployError> {
+    /// Reserves the concurrency that the task asks for. What is reserved otherwise is left alone: the
+    /// file does not speak of it.
+    async fn reserve(&self, task: &TaskName) -> Result<(), DeployError> {
+        let configuration = &self.project.tasks[task].configuration;
+        let Some(reserved) = configuration.reserved_concurrency else { return Ok(()) };
         self.endpoint
             .lambda
-            .wait_until_function_updated_v2()
-            .function_name(name)
-            .wait(SETTLE_LIMIT)
+            .put_function_concurrency()
+            .function_name(&task.0)
+            .reserved_concurrent_executions(i32::try_from(reserved).unwrap_or(i32::MAX))
+            .send()
             .await
             .map(drop)
-            .map_err(|error| not_settled("update", name, error))
+            .map_err(refused("reservation of concurrency", &task.0))
+    }
+
+    async fn settled(&self, name: &str) -> Result<(), DeployError> {
+        let waiter = self.endpoint.lambda.wait_until_function_updated_v2().function_name(name);
+        match waiter.wait(SETTLE_LIMIT).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.not_settled("update", name, error).await),
+        }
+    }
+
+    /// Why a function did not become active or updated: what the endpoint says of its state, or else
+    /// what the wait ended with.
+    async fn not_settled(
+        &self,
+        step: &'static str,
+        name: &str,
+        error: impl std::fmt::Display,
+    ) -> DeployError {
+        let found = self.existing(name).await.ok().flatten();
+        let reason = found.as_ref().and_then(|configuration| {
+            configuration.last_update_status_reason().or_else(|| configuration.state_reason())
+        });
+        let message = reason.map_or_else(
+            || format!("it did not settle within {} s: {error}", SETTLE_LIMIT.as_secs()),
+            str::to_owned,
+        );
+        DeployError::Refused { step, function: name.to_owned(), message }
     }
 
     fn description(&self, wanted: &Wanted<'_>) -> String {
@@ -528,18 +594,20 @@ impl<'a> Deployer<'a> {
         text.chars().take(256).collect()
     }
 
-    fn file_systems(&self) -> Option<Vec<FileSystemConfig>> {
+    /// The task's own, and on the local backend the folders that are shared with it.
+    fn file_systems(&self, task: &TaskName) -> Option<Vec<FileSystemConfig>> {
+        let config = |arn: String, path: &str| {
+            let config = FileSystemConfig::builder().arn(arn).local_mount_path(path).build();
+            config.expect("both fields are set")
+        };
+        let own = self.project.tasks[task].configuration.file_systems.iter();
+        let own = own.map(|system| config(system.arn.clone(), &system.local_mount_path));
         let directories = self.project.local_directories.iter().filter(|_| self.is_local);
-        let configs: Vec<_> = directories
-            .map(|directory| {
-                let path = directory.display().to_string();
-                FileSystemConfig::builder()
-                    .arn(format!("file://{path}"))
-                    .local_mount_path(path)
-                    .build()
-                    .expect("both fields are set")
-            })
-            .collect();
+        let shared = directories.map(|directory| {
+            let path = directory.display().to_string();
+            config(format!("file://{path}"), &path)
+        });
+        let configs: Vec<_> = own.chain(shared).collect();
         (!configs.is_empty()).then_some(configs)
     }
 
@@ -636,6 +704,20 @@ pub fn log_group(task: &TaskName) -> String {
     format!("/aws/lambda/{task}")
 }
 
+/// Network of a function; none takes it out of every network.
+fn vpc(configuration: &Configuration) -> Option<VpcConfig> {
+    let vpc = &configuration.vpc;
+    let config = VpcConfig::builder()
+        .set_subnet_ids(Some(vpc.subnet_ids.clone()))
+        .set_security_group_ids(Some(vpc.security_group_ids.clone()));
+    Some(config.build())
+}
+
+fn ephemeral_storage(configuration: &Configuration) -> EphemeralStorage {
+    let size = i32::try_from(configuration.ephemeral_storage_mb).unwrap_or(i32::MAX);
+    EphemeralStorage::builder().size(size).build().expect("its only field is set")
+}
+
 /// As Lambda gives it: base64.
 fn sha256(zip: &[u8]) -> String {
     use base64::Engine;
@@ -652,11 +734,6 @@ pub(crate) fn refused<'n, E: ProvideErrorMetadata + std::error::Error + 'static>
         function: function.to_owned(),
         message: aws_message(&error),
     }
-}
-
-fn not_settled(step: &'static str, function: &str, error: impl std::fmt::Display) -> DeployError {
-    let message = format!("it did not settle within {} s: {error}", SETTLE_LIMIT.as_secs());
-    DeployError::Refused { step, function: function.to_owned(), message }
 }
 
 /// What the service said, or else what kept it from being asked.

@@ -34,6 +34,11 @@ pub enum RunEvent {
         /// Deployments compared, in notation and with the memory of each function.
         deployments: Vec<String>,
     },
+    /// The answers of two deployments are about to be compared.
+    VerificationStarted {
+        /// In notation, the unfused one first.
+        deployments: [String; 2],
+    },
     /// Requests have been answered.
     Progress {
         /// So many, of the current measurement.

@@ -50,8 +50,15 @@ pub struct Sent {
     pub latency_us: u64,
     /// How it ended. A wrong answer counts as an error.
     pub outcome: Outcome,
-    /// What was answered: the result, the function error, or what the service said.
+    /// HTTP status of the answer; 0 if there was none.
+    pub status: u16,
+    /// `X-Amz-Function-Error` of the answer.
+    pub function_error: Option<String>,
+    /// What was answered: the result, the function error, or what the service said. Null if it was
+    /// not JSON.
     pub answer: Value,
+    /// What was answered, if it was not JSON.
+    pub not_json: Option<Vec<u8>>,
 }
 
 /// Where requests go.
@@ -140,30 +147,43 @@ async fn send_one(
     let started = Instant::now();
     let result = operation.send().await;
     let latency_us = started.elapsed().as_micros() as u64;
-    let (request_id, outcome, answer) = match result {
+    let mut sent = Sent {
+        trace,
+        request_id: String::new(),
+        start_us,
+        latency_us,
+        outcome: Outcome::Refused,
+        status: 0,
+        function_error: None,
+        answer: Value::Null,
+        not_json: None,
+    };
+    match result {
         Ok(output) => {
             let body = output.payload().map(Blob::as_ref).unwrap_or_default();
-            let answer: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-            let outcome = match output.function_error() {
-                Some(_) => function_error(&answer),
-                None if request.accepts(&answer) => Outcome::Ok,
+            match serde_json::from_slice(body) {
+                Ok(answer) => sent.answer = answer,
+                Err(_) => sent.not_json = Some(body.to_vec()),
+            }
+            sent.outcome = match output.function_error() {
+                Some(_) => function_error(&sent.answer),
+                None if request.accepts(&sent.answer) => Outcome::Ok,
                 None => Outcome::Error,
             };
-            (output.request_id().unwrap_or_default().to_owned(), outcome, answer)
+            sent.status = u16::try_from(output.status_code()).unwrap_or_default();
+            sent.function_error = output.function_error().map(str::to_owned);
+            sent.request_id = output.request_id().unwrap_or_default().to_owned();
         }
         Err(error) => {
             // A throttled request and a broken connection alike never became an invocation that
             // could be followed.
             let message = aws_message(&error);
             let code = error.code().unwrap_or("NoAnswer").to_owned();
-            (
-                String::new(),
-                Outcome::Refused,
-                serde_json::json!({ "code": code, "message": message }),
-            )
+            sent.status = error.raw_response().map_or(0, |response| response.status().as_u16());
+            sent.answer = serde_json::json!({ "code": code, "message": message });
         }
-    };
-    Sent { trace, request_id, start_us, latency_us, outcome, answer }
+    }
+    sent
 }
 
 /// What a function error's payload says happened.

@@ -57,26 +57,38 @@ pub async fn executions(
     sent: &[Sent],
     prices: &PriceBook,
 ) -> Result<Vec<Execution>, ObserveError> {
-    let Some(first_us) = sent.iter().map(|one| one.start_us).min() else { return Ok(Vec::new()) };
+    let logs = logs(endpoint, tasks, sent).await?;
+    Ok(sent.iter().filter_map(|one| assemble::execution(one, &logs, deployment, prices)).collect())
+}
+
+/// The functions' logs since the first request was sent, once everything that the requests caused
+/// is in them.
+///
+/// # Errors
+/// If logs cannot be read or stay incomplete.
+pub async fn logs(
+    endpoint: &Endpoint,
+    tasks: impl Iterator<Item = &TaskName>,
+    sent: &[Sent],
+) -> Result<Logs, ObserveError> {
+    let mut logs = Logs::default();
+    let Some(first_us) = sent.iter().map(|one| one.start_us).min() else { return Ok(logs) };
     let from_ms = (first_us / 1000) as i64 - CLOCK_MARGIN_MS;
     let groups: Vec<String> = tasks.map(log_group).collect();
-    let mut logs = Logs::default();
     let mut seen = BTreeSet::new();
     let started = tokio::time::Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
         for group in &groups {
-            read_group(endpoint, group, from_ms, &mut seen, &mut logs).await?;
+            read_group(endpoint, group, from_ms, &mut seen, |line| logs.read_line(line)).await?;
         }
-        let found: Vec<Execution> = sent
-            .iter()
-            .filter_map(|one| assemble::execution(one, &logs, deployment, prices))
-            .collect();
-        if found.len() == sent.len() {
-            return Ok(found);
+        let accounted_for =
+            |one: &&Sent| one.request_id.is_empty() || logs.is_complete(&one.request_id);
+        let missing = sent.len() - sent.iter().filter(accounted_for).count();
+        if missing == 0 {
+            return Ok(logs);
         }
         if started.elapsed() > LOG_LIMIT {
-            let missing = sent.len() - found.len();
             return Err(ObserveError::Incomplete { missing, sent: sent.len() });
         }
         tokio::time::sleep(pause).await;
@@ -84,12 +96,13 @@ pub async fn executions(
     }
 }
 
-async fn read_group(
+/// Reads the lines that a log group got since a time, apart from events already seen.
+pub(crate) async fn read_group(
     endpoint: &Endpoint,
     group: &str,
     from_ms: i64,
     seen: &mut BTreeSet<String>,
-    logs: &mut Logs,
+    mut on_line: impl FnMut(&str),
 ) -> Result<(), ObserveError> {
     use aws_sdk_lambda::error::ProvideErrorMetadata;
     let mut pages = endpoint
@@ -112,7 +125,7 @@ async fn read_group(
         for event in page.events() {
             let id = event.event_id().unwrap_or_default();
             if seen.insert(format!("{group}{id}")) {
-                event.message().unwrap_or_default().lines().for_each(|line| logs.read_line(line));
+                event.message().unwrap_or_default().lines().for_each(&mut on_line);
             }
         }
     }

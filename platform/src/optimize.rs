@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use optimizer::comparison::{self, Saving};
+use optimizer::comparison::{self, Demand, Saving};
 use optimizer::deployment::Deployment;
 use optimizer::execution::Execution;
 use optimizer::fusion::{FusionParameters, FusionSearch};
+use optimizer::gate::{CallVerdicts, Effect, Gate};
 use optimizer::measurement::Measurement;
+use optimizer::pointer::Pattern;
 use optimizer::search::{Decision, Outcome, Search, Step};
 use optimizer::sizing::{SizingParameters, SizingSearch};
 use optimizer::space::ResourceSpace;
@@ -16,6 +18,7 @@ use serde::Serialize;
 
 use crate::events::RunEvent;
 use crate::measure::{Bench, Effort, MeasureError};
+use crate::verify::{self, Payloads, Verifier};
 
 /// How much an optimisation may spend.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +31,19 @@ pub struct Parameters {
     pub space: ResourceSpace,
     /// Distance between memory sizes that are tried, in MB.
     pub memory_step_mb: u32,
+    /// How a fusion is verified before it can be recommended.
+    pub verification: Verification,
+}
+
+/// How a fusion is verified.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verification {
+    /// Requests of each payload template; without any, nothing is verified.
+    pub requests: u32,
+    /// Fields that may differ.
+    pub ignore: Vec<Pattern>,
+    /// Whether the functions' logs may hold the payloads of calls.
+    pub record_payloads: bool,
 }
 
 /// What an optimisation found.
@@ -51,8 +67,13 @@ pub struct Report {
     pub after_fusion: Measurement,
     /// The best fusion with the sizes found, in the final comparison.
     pub after_sizing: Measurement,
+    /// What the safety gate says about each synchronous call, without what it finds fine.
+    pub gate: Vec<CallVerdicts>,
     /// Everything that was tried, in order.
     pub trials: Vec<TrialReport>,
+    /// Whether the best fusion answers like the unfused workflow; nothing if there was none to
+    /// verify.
+    pub verification: Option<verify::Report>,
     /// What to deploy.
     pub recommendation: RecommendationReport,
     /// What finding it took.
@@ -111,13 +132,14 @@ pub struct Conditions {
     pub invoke_overhead: String,
 }
 
-/// Runs the optimisation.
+/// Runs the optimisation. Fusions that the gate forbids are not tried.
 ///
 /// # Errors
 /// If a deployment, `prepare` or the reading of logs fails. That requests fail is a result.
 pub async fn optimize(
     bench: &Bench<'_>,
     parameters: &Parameters,
+    gate: &Gate,
     conditions: Conditions,
 ) -> Result<Report, MeasureError> {
     let started = Instant::now();
@@ -128,13 +150,21 @@ pub async fn optimize(
 
     let baseline = Deployment::unfused(workflow);
     let fusion = FusionParameters { executions: parameters.trial.executions, seed: bench.seed };
-    let search = FusionSearch::new(workflow, baseline.clone(), fusion);
+    let search = FusionSearch::new(workflow, baseline.clone(), fusion).with_gate(gate.clone());
     let (fused, mut reasons) = run.search("fusion (thesis, Algorithm 3.1)", search).await?;
+    let verification = run.verify(&baseline, &fused).await?;
+    reasons.extend(verification.as_ref().map(verified));
+    // What answers differently is not gone on with; sizes can still be found for the rest.
+    let fused = match &verification {
+        Some(report) if !report.equal => baseline.clone(),
+        _ => fused,
+    };
 
     let sizing = SizingParameters {
         memory_step_mb: parameters.memory_step_mb,
         executions: parameters.trial.executions,
         seed: bench.seed,
+        fixed: bench.project.constraints.fixed.keys().cloned().collect(),
         ..SizingParameters::default()
     };
     let search = SizingSearch::new(workflow, fused.clone(), parameters.space.clone(), sizing);
@@ -148,7 +178,11 @@ pub async fn optimize(
         ("the fused deployment", fused_executions.as_slice()),
         ("the fused and sized deployment", sized_executions.as_slice()),
     ];
-    let choice = comparison::choose(&arms, workflow.slo(), bench.seed);
+    let wanted = workflow
+        .synchronous_calls()
+        .any(|call| gate.wants_together(&call) && fused.is_inlined(&call));
+    let demand = if wanted { Demand::Nothing } else { Demand::Cheaper };
+    let choice = comparison::choose(&arms, workflow.slo(), bench.seed, demand);
     reasons.extend(choice.reasons);
     let measurements = [&baseline, &fused, &sized]
         .into_iter()
@@ -166,7 +200,9 @@ pub async fn optimize(
         baseline: measurements[0].clone(),
         after_fusion: measurements[1].clone(),
         after_sizing: measurements[2].clone(),
+        gate: without_the_fine(gate.judge_calls(workflow)),
         trials: run.trials,
+        verification,
         recommendation: RecommendationReport {
             deployment: measurements[choice.index].deployment.clone(),
             measurement: measurements[choice.index].clone(),
@@ -175,6 +211,11 @@ pub async fn optimize(
         },
         spent: run.spent,
     })
+}
+
+fn without_the_fine(mut calls: Vec<CallVerdicts>) -> Vec<CallVerdicts> {
+    calls.iter_mut().for_each(|call| call.verdicts.retain(|one| one.effect > Effect::None));
+    calls
 }
 
 struct Run<'a, 'b> {
@@ -224,6 +265,28 @@ impl Run<'_, '_> {
         }
     }
 
+    /// Verifies a fusion against the unfused workflow, on deployments of its own, so that nothing
+    /// that is measured records payloads.
+    async fn verify(
+        &mut self,
+        unfused: &Deployment,
+        fused: &Deployment,
+    ) -> Result<Option<verify::Report>, MeasureError> {
+        let Verification { requests: each, ignore, record_payloads } =
+            &self.parameters.verification;
+        if fused == unfused || *each == 0 {
+            return Ok(None);
+        }
+        let recording = self.bench.deployer.recording_payloads();
+        let deployer = if *record_payloads { &recording } else { self.bench.deployer };
+        deployer.deploy_tasks().await?;
+        let Bench { endpoint, project, observer, seed, .. } = *self.bench;
+        let verifier = Verifier { endpoint, project, deployer, observer };
+        let payloads = Payloads::Templates { each: *each, seed };
+        let report = verifier.verify(unfused, fused, &payloads, ignore).await?;
+        Ok(Some(report))
+    }
+
     /// Measures three deployments side by side; equal ones are measured once.
     async fn compare(
         &mut self,
@@ -255,6 +318,22 @@ impl Run<'_, '_> {
         self.spent.executions += measured.iter().map(|arm| arm.len() as u64).sum::<u64>();
         self.spent.usd += measured.iter().flatten().map(|one| one.cost().usd()).sum::<f64>();
         Ok(measured)
+    }
+}
+
+/// What a verification means for the recommendation.
+fn verified(report: &verify::Report) -> String {
+    let fused = &report.deployments[1];
+    match report.differences.first() {
+        None => format!(
+            "verified {fused}: {} requests were answered as without fusion, {} fields left out",
+            report.requests,
+            report.ignored.len()
+        ),
+        Some(first) => format!(
+            "did not keep {fused}: it answers differently, {}; see `fuseline verify`",
+            first.sentence()
+        ),
     }
 }
 

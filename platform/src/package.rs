@@ -1,76 +1,78 @@
-//! The form in which a function's code goes to Lambda, which follows from the runtimes of the tasks
-//! in it.
-//!
-//! | tasks' runtimes | form |
-//! | --- | --- |
-//! | all `provided.*` | zip with the supervisor as its `bootstrap` |
-//! | one managed runtime, with or without `provided.*` | zip on that runtime, the supervisor as a layer and `AWS_LAMBDA_EXEC_WRAPPER` |
-//! | several managed runtimes | container image that holds them all |
-//!
-//! The local backend's sandboxes hold every runtime of this machine, so there the third is a zip like
-//! the first.
+//! A task's package on this machine: whether it holds what its runtime starts, and its size.
 
-use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
-use wire::manifest::is_custom;
+use optimizer::gate::Family;
 
-/// Runtime of a zip that brings its own `bootstrap`.
-const CUSTOM_RUNTIME: &str = "provided.al2023";
-/// Where the supervisor is in the layer.
-pub(crate) const LAYER_PATH: &str = "fuseline/bootstrap";
-/// What a managed runtime is started through.
-pub(crate) const WRAPPER: (&str, &str) = ("AWS_LAMBDA_EXEC_WRAPPER", "/opt/fuseline/bootstrap");
+use crate::bundle::files_below;
+use crate::project::TaskCode;
 
-/// How a function's code is packaged.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum PackageForm {
-    /// A zip whose `bootstrap` is the supervisor.
-    CustomRuntime,
-    /// A zip for a managed runtime, which the supervisor, a layer, wraps.
-    ManagedRuntime {
-        /// Lambda's name of it.
-        runtime: String,
-    },
-    /// A container image with the supervisor and several managed runtimes.
-    Image {
-        /// Lambda's names of them.
-        runtimes: BTreeSet<String>,
-    },
+/// What is wrong with a task's package, as the end of a sentence that starts with "the code of task
+/// `a`"; `None` if nothing is.
+pub(crate) fn fault(task: &TaskCode) -> Option<String> {
+    if !task.code.is_dir() {
+        return Some(format!("is missing: no folder {}", task.code.display()));
+    }
+    match Family::of(&task.runtime) {
+        Some(Family::Provided) => {
+            let bootstrap = task.code.join("bootstrap");
+            (!bootstrap.is_file()).then(|| {
+                let (path, runtime) = (bootstrap.display(), &task.runtime);
+                format!("has no file {path}, which the runtime {runtime} starts")
+            })
+        }
+        Some(Family::Python) => missing_handler(task, &python_files(&task.handler)),
+        Some(Family::Node) => missing_handler(task, &node_files(&task.handler)),
+        _ => None,
+    }
 }
 
-impl PackageForm {
-    /// The form for tasks of these runtimes on AWS.
-    pub fn of<'r>(runtimes: impl IntoIterator<Item = &'r str>) -> Self {
-        let mut managed: BTreeSet<String> =
-            runtimes.into_iter().filter(|name| !is_custom(name)).map(str::to_owned).collect();
-        match (managed.pop_first(), managed.is_empty()) {
-            (None, _) => Self::CustomRuntime,
-            (Some(runtime), true) => Self::ManagedRuntime { runtime },
-            (Some(runtime), false) => {
-                managed.insert(runtime);
-                Self::Image { runtimes: managed }
-            }
-        }
-    }
+fn missing_handler(task: &TaskCode, files: &[String]) -> Option<String> {
+    let handler = &task.handler;
+    let Some(first) = files.first() else {
+        return Some(format!(
+            "has no handler `{handler}`: {} takes it as file and function, such as `app.handler`",
+            task.runtime
+        ));
+    };
+    // An absolute one and one that the package lacks may be in a layer.
+    let elsewhere = handler.starts_with('/') || !task.configuration.layers.is_empty();
+    let there = |file: &String| task.code.join(file).is_file();
+    (!elsewhere && !files.iter().any(there)).then(|| {
+        let path = task.code.join(first);
+        format!("has no file {}, where the handler `{handler}` is to be", path.display())
+    })
+}
 
-    /// The form on an endpoint whose sandboxes hold every runtime.
-    #[must_use]
-    pub fn where_all_runtimes_are(self) -> Self {
-        match self {
-            Self::Image { .. } => Self::CustomRuntime,
-            other => other,
-        }
+/// Files in which Python's runtime looks for a handler such as `app.handler` or `orders.app.handler`,
+/// the usual one first; none if it is not one.
+fn python_files(handler: &str) -> Vec<String> {
+    let Some((module, function)) = handler.rsplit_once('.') else { return Vec::new() };
+    if module.is_empty() || function.is_empty() {
+        return Vec::new();
     }
+    let module = module.replace('.', "/");
+    [".py", "/__init__.py", ".pyc", ".so"].map(|end| format!("{module}{end}")).into()
+}
 
-    /// Lambda's `Runtime` of a function of this form; an image has none.
-    #[must_use]
-    pub fn runtime(&self) -> Option<&str> {
-        match self {
-            Self::CustomRuntime => Some(CUSTOM_RUNTIME),
-            Self::ManagedRuntime { runtime } => Some(runtime),
-            Self::Image { .. } => None,
-        }
+/// Files in which Node's runtime looks for a handler such as `app.handler` or
+/// `orders/app.handlers.main`, the usual one first; none if it is not one.
+fn node_files(handler: &str) -> Vec<String> {
+    let name_at = handler.rfind('/').map_or(0, |at| at + 1);
+    let Some((name, function)) = handler[name_at..].split_once('.') else { return Vec::new() };
+    if name.is_empty() || function.is_empty() {
+        return Vec::new();
     }
+    let module = format!("{}{name}", &handler[..name_at]);
+    [".js", ".mjs", ".cjs", ""].map(|end| format!("{module}{end}")).into()
+}
+
+/// Size of a package or of a file, unpacked, in bytes; `None` if it is not there.
+#[must_use]
+pub fn unpacked_bytes(path: &Path) -> Option<u64> {
+    let files: Vec<PathBuf> =
+        if path.is_dir() { files_below(path).ok()? } else { vec![path.to_owned()] };
+    files.iter().map(|file| Some(fs_err::metadata(file).ok()?.len())).sum()
 }
 
 #[cfg(test)]
@@ -78,20 +80,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_form_follows_from_the_runtimes() {
-        let form = |runtimes: &[&str]| PackageForm::of(runtimes.iter().copied());
-        let managed = |runtime: &str| PackageForm::ManagedRuntime { runtime: runtime.to_owned() };
-        assert_eq!(form(&["provided.al2023", "provided.al2"]), PackageForm::CustomRuntime);
-        assert_eq!(form(&["python3.12", "python3.12"]), managed("python3.12"));
-        assert_eq!(form(&["provided.al2023", "nodejs20.x"]), managed("nodejs20.x"));
-        let runtimes = BTreeSet::from(["nodejs20.x".to_owned(), "python3.12".to_owned()]);
-        let image = form(&["python3.12", "provided.al2023", "nodejs20.x"]);
-        assert_eq!(image, PackageForm::Image { runtimes });
-        assert_eq!(
-            (image.runtime(), image.where_all_runtimes_are().runtime()),
-            (None, Some(CUSTOM_RUNTIME))
-        );
-        // Two versions of a language are two runtimes.
-        assert_eq!(form(&["python3.12", "python3.13"]).runtime(), None);
+    fn handlers_are_looked_for_where_the_runtimes_look() {
+        assert_eq!(python_files("app.handler")[..2], ["app.py", "app/__init__.py"]);
+        assert_eq!(python_files("orders.app.handler")[0], "orders/app.py");
+        assert_eq!(python_files("orders/app.handler")[0], "orders/app.py");
+        assert_eq!(node_files("app.handler")[..3], ["app.js", "app.mjs", "app.cjs"]);
+        assert_eq!(node_files("src/app.handlers.main")[0], "src/app.js");
+        for handler in ["app", "", ".handler", "app."] {
+            assert!(python_files(handler).is_empty(), "{handler}");
+            assert!(node_files(handler).is_empty(), "{handler}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_of_all_files() {
+        let folder = tempfile::tempdir().unwrap();
+        fs_err::create_dir(folder.path().join("sub")).unwrap();
+        fs_err::write(folder.path().join("a"), "12345").unwrap();
+        fs_err::write(folder.path().join("sub/b"), "123").unwrap();
+        assert_eq!(unpacked_bytes(folder.path()), Some(8));
+        assert_eq!(unpacked_bytes(&folder.path().join("a")), Some(5));
+        assert_eq!(unpacked_bytes(&folder.path().join("c")), None);
     }
 }

@@ -37,13 +37,15 @@ pub struct Request {
     /// The payload.
     pub body: Value,
     expect: Value,
+    /// The identifiers that `{{uuid}}` became in it.
+    pub ids: Vec<String>,
 }
 
 impl Request {
     /// A request whose answer may be anything.
     #[must_use]
     pub fn any(body: Value) -> Self {
-        Self { body, expect: Value::Null }
+        Self { body, expect: Value::Null, ids: Vec::new() }
     }
 
     /// Whether an answer contains what is expected: every field that the expectation names, with
@@ -85,7 +87,7 @@ impl PayloadTemplates {
             templates.push(Template { body, weight: 1, expect: Value::Null });
         }
         for template in &templates {
-            fill(&template.body, 0, &mut StdRng::seed_from_u64(0))?;
+            Filling::new(0, StdRng::seed_from_u64(0), 0).fill(&template.body)?;
         }
         Ok(Self { templates })
     }
@@ -96,10 +98,20 @@ impl PayloadTemplates {
         (first..first + count).map(|number| self.request(seed, number)).collect()
     }
 
+    /// `each` requests of every template. Another `run` gives the same requests again, apart from
+    /// their identifiers (`{{uuid}}`), which are fresh.
+    #[must_use]
+    pub fn of_each(&self, seed: u64, each: u32, run: u64) -> Vec<Request> {
+        let of_one = |template| (0..u64::from(each)).map(move |number| (template, number));
+        let all = self.templates.iter().flat_map(of_one).enumerate();
+        all.map(|(at, (template, number))| {
+            request(template, Filling::new(number, generator(seed, at as u64), run))
+        })
+        .collect()
+    }
+
     fn request(&self, seed: u64, number: u64) -> Request {
-        // A generator of its own for each request, so that a payload does not depend on how many
-        // were made before it; the odd constant (2^64 / golden ratio) spreads the numbers.
-        let mut rng = StdRng::seed_from_u64(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut rng = generator(seed, number);
         let total: u64 = self.templates.iter().map(|template| u64::from(template.weight)).sum();
         let mut at = rng.random_range(0..total.max(1));
         let template = self
@@ -111,55 +123,88 @@ impl PayloadTemplates {
                 here
             })
             .unwrap_or(&self.templates[0]);
-        let body = fill(&template.body, number, &mut rng);
-        Request {
-            body: body.expect("templates are checked when they are made"),
-            expect: template.expect.clone(),
-        }
+        request(template, Filling::new(number, rng, 0))
     }
 }
 
-fn fill(template: &Value, number: u64, rng: &mut StdRng) -> Result<Value, PlaceholderError> {
-    Ok(match template {
-        Value::String(text) => fill_text(text, number, rng)?,
-        Value::Array(items) => {
-            items.iter().map(|item| fill(item, number, rng)).collect::<Result<_, _>>()?
-        }
-        Value::Object(fields) => Value::Object(
-            fields
-                .iter()
-                .map(|(key, value)| Ok((key.clone(), fill(value, number, rng)?)))
-                .collect::<Result<_, PlaceholderError>>()?,
-        ),
-        other => other.clone(),
-    })
+/// A generator of its own for each request, so that a payload does not depend on how many were made
+/// before it; the odd constant (2^64 / golden ratio) spreads the numbers.
+fn generator(seed: u64, number: u64) -> StdRng {
+    StdRng::seed_from_u64(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
-fn fill_text(text: &str, number: u64, rng: &mut StdRng) -> Result<Value, PlaceholderError> {
-    let mut filled = String::new();
-    let mut rest = text;
-    while let Some((before, inside, after)) = next_placeholder(rest) {
-        let value = match placeholder(inside)? {
-            Placeholder::Uuid => {
-                let id = uuid::Builder::from_random_bytes(rng.random()).into_uuid();
-                Value::from(id.to_string())
+fn request(template: &Template, mut filling: Filling) -> Request {
+    let body = filling.fill(&template.body).expect("templates are checked when they are made");
+    Request { body, expect: template.expect.clone(), ids: filling.ids }
+}
+
+/// A template being filled in.
+struct Filling {
+    /// The request's number.
+    number: u64,
+    rng: StdRng,
+    /// Where identifiers come from in a later run.
+    fresh: Option<StdRng>,
+    ids: Vec<String>,
+}
+
+impl Filling {
+    fn new(number: u64, rng: StdRng, run: u64) -> Self {
+        // Of the same numbers the first run draws from, so that it differs from request to request.
+        let fresh = (run > 0).then(|| StdRng::seed_from_u64(rng.clone().random::<u64>() ^ run));
+        Self { number, rng, fresh, ids: Vec::new() }
+    }
+
+    fn fill(&mut self, template: &Value) -> Result<Value, PlaceholderError> {
+        Ok(match template {
+            Value::String(text) => self.fill_text(text)?,
+            Value::Array(items) => {
+                items.iter().map(|item| self.fill(item)).collect::<Result<_, _>>()?
             }
-            Placeholder::Int(low, high) => Value::from(rng.random_range(low..=high)),
-            Placeholder::Pick(words) => Value::from(words[rng.random_range(0..words.len())]),
-            Placeholder::Sequence => Value::from(number),
-        };
-        if before.is_empty() && after.is_empty() && filled.is_empty() {
-            return Ok(value);
-        }
-        filled.push_str(before);
-        match value {
-            Value::String(word) => filled.push_str(&word),
-            other => filled.push_str(&other.to_string()),
-        }
-        rest = after;
+            Value::Object(fields) => Value::Object(
+                fields
+                    .iter()
+                    .map(|(key, value)| Ok((key.clone(), self.fill(value)?)))
+                    .collect::<Result<_, PlaceholderError>>()?,
+            ),
+            other => other.clone(),
+        })
     }
-    filled.push_str(rest);
-    Ok(Value::String(filled))
+
+    fn fill_text(&mut self, text: &str) -> Result<Value, PlaceholderError> {
+        let mut filled = String::new();
+        let mut rest = text;
+        while let Some((before, inside, after)) = next_placeholder(rest) {
+            let value = match placeholder(inside)? {
+                Placeholder::Uuid => Value::from(self.id()),
+                Placeholder::Int(low, high) => Value::from(self.rng.random_range(low..=high)),
+                Placeholder::Pick(words) => {
+                    Value::from(words[self.rng.random_range(0..words.len())])
+                }
+                Placeholder::Sequence => Value::from(self.number),
+            };
+            if before.is_empty() && after.is_empty() && filled.is_empty() {
+                return Ok(value);
+            }
+            filled.push_str(before);
+            match value {
+                Value::String(word) => filled.push_str(&word),
+                other => filled.push_str(&other.to_string()),
+            }
+            rest = after;
+        }
+        filled.push_str(rest);
+        Ok(Value::String(filled))
+    }
+
+    fn id(&mut self) -> String {
+        // Drawn in every run, so that what is drawn after it stays the same.
+        let first = self.rng.random();
+        let bytes = self.fresh.as_mut().map_or(first, Rng::random);
+        let id = uuid::Builder::from_random_bytes(bytes).into_uuid().to_string();
+        self.ids.push(id.clone());
+        id
+    }
 }
 
 fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
@@ -236,6 +281,24 @@ mod tests {
     }
 
     #[test]
+    fn another_run_gives_the_same_requests_with_fresh_identifiers() {
+        let bodies = [json!(["{{uuid}}", "{{int 0 1000000}}"]), json!("x{{uuid}}")];
+        let templates = PayloadTemplates::new(bodies.map(|body| template(body, 1)).into()).unwrap();
+        let (first, again) = (templates.of_each(1, 3, 0), templates.of_each(1, 3, 1));
+        assert_eq!(first, templates.of_each(1, 3, 0));
+        assert_eq!((first.len(), again.len()), (6, 6), "three of each");
+        let mut ids: Vec<&String> = first.iter().chain(&again).flat_map(|one| &one.ids).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 12, "no identifier twice");
+        for (one, other) in first.iter().zip(&again).take(3) {
+            assert_eq!(one.body[1], other.body[1]);
+            assert_eq!((&one.body[0], &other.body[0]), (&json!(one.ids[0]), &json!(other.ids[0])));
+        }
+        assert_eq!(first[3].body, json!(format!("x{}", first[3].ids[0])));
+    }
+
+    #[test]
     fn unknown_placeholders_are_refused() {
         for text in ["{{uid}}", "{{int 5}}", "{{int 5 1}}", "{{pick}}", "{{}}"] {
             assert!(PayloadTemplates::new(vec![template(json!([text]), 1)]).is_err(), "{text}");
@@ -244,7 +307,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_accepted_if_it_contains_what_is_expected() {
-        let request = Request { body: json!({}), expect: json!({"status": 1, "data": {"a": 2}}) };
+        let request =
+            Request { expect: json!({"status": 1, "data": {"a": 2}}), ..Request::any(json!({})) };
         assert!(request.accepts(&json!({"status": 1, "data": {"a": 2, "b": 3}, "msg": "x"})));
         assert!(!request.accepts(&json!({"status": 0, "data": {"a": 2}})));
         assert!(!request.accepts(&json!({"status": 1})));

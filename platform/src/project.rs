@@ -4,23 +4,28 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
+pub use optimizer::gate::Architecture;
+use optimizer::gate::{Configuration, DEFAULT_EPHEMERAL_STORAGE_MB, Family};
 use optimizer::price::PriceBook;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
 use optimizer::workflow::{Call, CallKind, Slo, Task, TaskName, Workflow, WorkflowError};
 use serde_saphyr::{Location, Spanned};
 
+use crate::constraints::Constraints;
 use crate::input_error::InputError;
 use crate::interpolation::interpolate;
 use crate::payload::{PayloadTemplates, Template};
 use crate::quantity::{DurationUs, MegaBytes};
-pub use crate::workflow_file::Architecture;
 use crate::workflow_file::{CallWord, TaskSection, WorkflowFile};
+use crate::{package, policy};
 
 /// Variable that a workflow file's values may use for the folder the file is in.
 const WORKFLOW_DIRECTORY: &str = "WORKFLOW_DIRECTORY";
 /// Longest timeout that Lambda gives a function.
 const LONGEST_TIMEOUT_US: u64 = 900_000_000;
+/// Largest `/tmp` that Lambda gives a function, in MB.
+const LARGEST_EPHEMERAL_STORAGE_MB: u32 = 10_240;
 
 /// A workflow with all that deploying and driving it needs.
 #[derive(Clone, Debug)]
@@ -33,8 +38,6 @@ pub struct Project {
     pub workflow: Workflow,
     /// How each task is deployed, in the order of the file.
     pub tasks: IndexMap<TaskName, TaskCode>,
-    /// Processor architecture of all functions.
-    pub architecture: Architecture,
     /// Command that builds the tasks' code.
     pub build: Option<String>,
     /// Command that is given the payloads of a load, a line of JSON each, before they are sent.
@@ -45,6 +48,8 @@ pub struct Project {
     pub local_directories: Vec<PathBuf>,
     /// What requests carry.
     pub payloads: PayloadTemplates,
+    /// What the user says about fusing and sizing.
+    pub constraints: Constraints,
 }
 
 /// How one task is deployed.
@@ -54,7 +59,7 @@ pub struct TaskCode {
     pub code: PathBuf,
     /// Lambda's name of its runtime.
     pub runtime: String,
-    /// Its handler; custom runtimes need none.
+    /// Its handler; `bootstrap` for custom runtimes that name none.
     pub handler: String,
     /// Longest an invocation may take, in milliseconds.
     pub timeout_ms: u64,
@@ -62,6 +67,10 @@ pub struct TaskCode {
     pub role: Option<String>,
     /// Its environment.
     pub environment: BTreeMap<String, String>,
+    /// The rest of its function's configuration.
+    pub configuration: Configuration,
+    /// By callee, the largest request or answer of its synchronous calls, in MB, where known.
+    pub max_payload_mb: BTreeMap<TaskName, u32>,
     /// Where the file says `code`, for errors about it.
     code_position: (u64, u64),
 }
@@ -115,10 +124,10 @@ impl Project {
         Resolver { file, directory, variables: &variables }.resolve(raw)
     }
 
-    /// What executions cost.
+    /// What executions cost, by the architecture of the entry.
     #[must_use]
     pub fn prices(&self) -> PriceBook {
-        match self.architecture {
+        match self.tasks[self.workflow.entry()].configuration.architecture {
             Architecture::X86_64 => PriceBook::lambda_x86(),
             Architecture::Arm64 => PriceBook::lambda_arm64(),
         }
@@ -142,19 +151,8 @@ impl Project {
                     None => "correct the path, or add a `build:` command that makes it".into(),
                 },
             };
-            if !task.code.is_dir() {
-                let path = task.code.display();
-                return Err(error(format!(
-                    "the code of task `{name}` is missing: no folder {path}"
-                )));
-            }
-            let bootstrap = task.code.join("bootstrap");
-            if !bootstrap.is_file() {
-                return Err(error(format!(
-                    "the code of task `{name}` has no file {}, which the runtime {} starts",
-                    bootstrap.display(),
-                    task.runtime
-                )));
+            if let Some(fault) = package::fault(task) {
+                return Err(error(format!("the code of task `{name}` {fault}")));
             }
         }
         Ok(())
@@ -162,7 +160,7 @@ impl Project {
 }
 
 /// Turns what the file says into what it means.
-struct Resolver<'a> {
+pub(crate) struct Resolver<'a> {
     file: &'a Path,
     directory: &'a Path,
     variables: &'a dyn Fn(&str) -> Option<String>,
@@ -173,6 +171,7 @@ impl Resolver<'_> {
         self.check_name("workflow", &raw.name)?;
         let tasks = self.tasks(&raw)?;
         let workflow = self.workflow(&raw)?;
+        let constraints = Constraints::resolve(self, &raw, &workflow)?;
         let environment = self.environment([&raw.defaults.environment])?;
         let mut templates = Vec::new();
         for payload in &raw.payloads {
@@ -192,16 +191,21 @@ impl Resolver<'_> {
             directory: self.directory.to_owned(),
             workflow,
             tasks,
-            architecture: raw.defaults.architecture.unwrap_or_default(),
             build: raw.build,
             prepare: raw.prepare,
             environment,
             local_directories: self.local_directories(&raw.local.directories)?,
             payloads,
+            constraints,
         })
     }
 
-    fn error(&self, at: Location, message: impl Into<String>, next_step: &str) -> InputError {
+    pub(crate) fn error(
+        &self,
+        at: Location,
+        message: impl Into<String>,
+        next_step: &str,
+    ) -> InputError {
         InputError {
             file: self.file.to_owned(),
             position: (at.line() > 0).then(|| position(at)),
@@ -245,11 +249,19 @@ impl Resolver<'_> {
                 "add `runtime: provided.al2023` to it or to `defaults`",
             )
         })?;
-        if !matches!(runtime.value.as_str(), "provided.al2023" | "provided.al2") {
-            return Err(self.error(
+        let family = Family::of(&runtime.value).ok_or_else(|| {
+            self.error(
                 runtime.referenced,
-                format!("the runtime `{}` is not supported yet", runtime.value),
-                "use provided.al2023 with a `bootstrap` in the task's folder",
+                format!("Lambda has no runtime `{}`", runtime.value),
+                "write it by Lambda's name, such as provided.al2023, python3.12 or nodejs20.x",
+            )
+        })?;
+        let handler = task.handler.as_ref().or(raw.defaults.handler.as_ref());
+        if handler.is_none() && family.is_managed() {
+            return Err(self.error(
+                name.referenced,
+                format!("task `{}` has no handler, which {} needs", name.value, runtime.value),
+                "add `handler:` to it, such as app.handler",
             ));
         }
         let timeout = task.timeout.as_ref().or(raw.defaults.timeout.as_ref());
@@ -267,15 +279,56 @@ impl Resolver<'_> {
         Ok(TaskCode {
             code: self.directory.join(&task.code.value),
             runtime: runtime.value.clone(),
-            handler: task
-                .handler
-                .clone()
-                .or_else(|| raw.defaults.handler.clone())
-                .unwrap_or_else(|| "bootstrap".to_owned()),
+            handler: handler.map_or_else(|| "bootstrap".to_owned(), String::clone),
             timeout_ms: timeout.map_or(30_000, |timeout| timeout.value.0 / 1000),
             role: task.role.clone().or_else(|| raw.defaults.role.clone()),
             environment: self.environment([&raw.defaults.environment, &task.environment])?,
+            configuration: self.configuration(raw, task)?,
+            max_payload_mb: max_payload_mb(task),
             code_position: position(task.code.referenced),
+        })
+    }
+
+    /// What the task says, else what `defaults` says, else what Lambda gives.
+    fn configuration(
+        &self,
+        raw: &WorkflowFile,
+        task: &TaskSection,
+    ) -> Result<Configuration, InputError> {
+        let defaults = &raw.defaults;
+        let storage = task.ephemeral_storage.as_ref().or(defaults.ephemeral_storage.as_ref());
+        let range = DEFAULT_EPHEMERAL_STORAGE_MB..=LARGEST_EPHEMERAL_STORAGE_MB;
+        if let Some(wrong) = storage.filter(|storage| !range.contains(&storage.value.0)) {
+            return Err(self.error(
+                wrong.referenced,
+                format!("/tmp has 512 MB to 10240 MB, not {} MB", wrong.value.0),
+                "choose an amount within the range",
+            ));
+        }
+        let read = |document: &Spanned<serde_json::Value>| {
+            policy::read(&document.value, self.directory).map_err(|message| {
+                self.error(
+                    document.referenced,
+                    format!("this is no policy that can be compared: {message}"),
+                    "write statements with Effect, Action and Resource, or leave `policy` out to have \
+                     only the roles' names compared",
+                )
+            })
+        };
+        Ok(Configuration {
+            architecture: task.architecture.or(defaults.architecture).unwrap_or_default(),
+            vpc: task.vpc.clone().or_else(|| defaults.vpc.clone()).unwrap_or_default(),
+            layers: task.layers.clone().or_else(|| defaults.layers.clone()).unwrap_or_default(),
+            file_systems: task
+                .file_systems
+                .clone()
+                .or_else(|| defaults.file_systems.clone())
+                .unwrap_or_default(),
+            ephemeral_storage_mb: storage
+                .map_or(DEFAULT_EPHEMERAL_STORAGE_MB, |storage| storage.value.0),
+            reserved_concurrency: task.reserved_concurrency.or(defaults.reserved_concurrency),
+            triggers: task.triggers.clone(),
+            policy: task.policy.as_ref().or(defaults.policy.as_ref()).map(read).transpose()?,
         })
     }
 
@@ -313,7 +366,9 @@ impl Resolver<'_> {
         // Position of each call, in the order of `calls`.
         let mut positions = Vec::new();
         for (name, task) in &raw.tasks {
-            let memory = task.memory.as_ref().or(raw.defaults.memory.as_ref());
+            let fixed = raw.constraints.fixed.iter().find(|(fixed, _)| fixed.value == name.value);
+            let fixed = fixed.map(|(_, section)| &section.memory);
+            let memory = fixed.or(task.memory.as_ref()).or(raw.defaults.memory.as_ref());
             let MegaBytes(memory_mb) = memory.map_or(MegaBytes(128), |memory| memory.value);
             let resources = space.resources_for_memory(MemoryMb(memory_mb));
             space.check(resources).map_err(|error| {
@@ -321,14 +376,14 @@ impl Resolver<'_> {
                 self.error(at, error.to_string(), "choose an amount within the range")
             })?;
             tasks.insert(TaskName(name.value.clone()), Task { resources });
-            for (callee, kind) in &task.calls {
+            for (callee, call) in &task.calls {
                 if !raw.tasks.keys().any(|task| task.value == callee.value) {
                     return Err(self.unknown_task(raw, callee));
                 }
                 calls.push(Call {
                     caller: TaskName(name.value.clone()),
                     callee: TaskName(callee.value.clone()),
-                    kind: match kind {
+                    kind: match call.kind {
                         CallWord::Sync => CallKind::Sync,
                         CallWord::Async => CallKind::Async,
                     },
@@ -362,7 +417,7 @@ impl Resolver<'_> {
         })
     }
 
-    fn unknown_task(&self, raw: &WorkflowFile, name: &Spanned<String>) -> InputError {
+    pub(crate) fn unknown_task(&self, raw: &WorkflowFile, name: &Spanned<String>) -> InputError {
         let known: Vec<&str> = raw.tasks.keys().map(|task| task.value.as_str()).collect();
         self.error(
             name.referenced,
@@ -397,6 +452,12 @@ impl Resolver<'_> {
     }
 }
 
+fn max_payload_mb(task: &TaskSection) -> BTreeMap<TaskName, u32> {
+    let synchronous = task.calls.iter().filter(|(_, call)| call.kind == CallWord::Sync);
+    let sized = synchronous.filter_map(|(callee, call)| Some((callee, call.max_payload?)));
+    sized.map(|(callee, MegaBytes(mb))| (TaskName(callee.value.clone()), mb)).collect()
+}
+
 fn position(at: Location) -> (u64, u64) {
     (at.line(), at.column())
 }
@@ -411,7 +472,8 @@ fn plain_message(error: &serde_saphyr::Error) -> String {
 }
 
 /// What the operating system said, without the path, which is shown before it.
-fn reason(error: &std::io::Error) -> String {
+/// Why a file cannot be read, in few words.
+pub(crate) fn reason(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".into(),
         std::io::ErrorKind::PermissionDenied => "permission denied".into(),
@@ -481,12 +543,17 @@ tasks:
         check_error(
             "calls:",
             "call:",
-            "w.yaml:6:19: unknown field `call`, expected one of code, runtime, handler, memory, timeout, role, environment, calls",
+            "w.yaml:6:19: unknown field `call`, expected one of code, runtime, handler, memory, timeout, role, environment, calls, architecture, vpc, layers, fileSystems, ephemeralStorage, reservedConcurrency, policy, triggers",
+        );
+        check_error(
+            "runtime: provided.al2023",
+            "runtime: python",
+            "w.yaml:4:22: Lambda has no runtime `python`",
         );
         check_error(
             "runtime: provided.al2023",
             "runtime: python3.12",
-            "w.yaml:4:22: the runtime `python3.12` is not supported yet",
+            "w.yaml:6:3: task `a` has no handler, which python3.12 needs",
         );
         check_error("K: v", "FUSELINE_X: v", "w.yaml:7:59: the variable FUSELINE_X is reserved");
         check_error(
@@ -494,6 +561,24 @@ tasks:
             "}",
             "w.yaml:4:72: the environment variable URL is not set and no default is given (`${URL:-default}`)",
         );
+    }
+
+    #[test]
+    fn a_tasks_own_configuration_replaces_that_of_defaults() {
+        let text = GOOD
+            .replace("memory: 512,", "memory: 512, layers: [l], vpc: { subnetIds: [s] },")
+            .replace("memory: 1GB,", "layers: [], architecture: arm64, triggers: [t],")
+            .replace("b: sync", "b: { kind: sync, maxPayload: 2MB }");
+        let project = parse(&(text + "constraints: { fixed: { b: { memory: 640 } } }")).unwrap();
+        let configuration = |task: &str| &project.tasks[&TaskName::from(task)].configuration;
+        assert_eq!(configuration("a").layers, ["l"]);
+        assert_eq!(configuration("a").architecture, Architecture::X86_64);
+        assert_eq!(configuration("b").layers, [""; 0]);
+        assert_eq!(configuration("b").architecture, Architecture::Arm64);
+        assert_eq!(configuration("b").vpc.subnet_ids, ["s"]);
+        assert_eq!(configuration("b").triggers, ["t"]);
+        assert_eq!(project.tasks[&TaskName::from("a")].max_payload_mb[&TaskName::from("b")], 2);
+        assert_eq!(project.workflow.tasks()[1].resources.memory, MemoryMb(640));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! One invocation that the platform gives to the function: through the root task, and its answer back.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body_util::BodyExt as _;
 use tokio::sync::oneshot;
+use wire::payload::{MAX_RECORDED_BYTES, RecordedPayload};
 use wire::record::{CallOutcome, InvocationRecord, RECORD_VERSION, Record};
 
 use crate::clock;
@@ -25,6 +27,8 @@ const MAX_PROCESSES_TRIED: u32 = 3;
 struct Served {
     outcome: CallOutcome,
     response_bytes: u64,
+    /// As much of the response as a record may hold, if payloads are recorded.
+    response_start: Bytes,
 }
 
 /// Serves an invocation and records it; `first` if it is the instance's first.
@@ -40,6 +44,7 @@ pub(crate) async fn serve(
     let start_us = clock::now_us();
     let served = run(instance, upstream, &event).await?;
     let trace = text(&event.headers, TRACE_ID).unwrap_or_default();
+    let records = instance.settings.record_payloads;
     instance.journal.push(Record::Invocation(InvocationRecord {
         v: RECORD_VERSION,
         trace: trace::root(&trace).to_owned(),
@@ -51,6 +56,11 @@ pub(crate) async fn serve(
         outcome: served.outcome,
         request_bytes: u64::try_from(event.payload.len()).unwrap_or(u64::MAX),
         response_bytes: served.response_bytes,
+        request_payload: records.then(|| RecordedPayload::of(&event.payload, event.payload.len())),
+        response_payload: records.then(|| {
+            let length = usize::try_from(served.response_bytes).unwrap_or(usize::MAX);
+            RecordedPayload::of(&served.response_start, length)
+        }),
         request: event.request_id,
     }));
     Ok(())
@@ -124,9 +134,16 @@ async fn answer(
     let Posted { kind, headers, body, receipt } = posted;
     let bytes = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&bytes);
+    let room = if instance.settings.record_payloads { MAX_RECORDED_BYTES } else { 0 };
+    let start = Arc::new(Mutex::new(Vec::new()));
+    let keeper = Arc::clone(&start);
     let body = body.map_frame(move |frame| {
-        let length = frame.data_ref().map_or(0, bytes::Bytes::len);
-        counter.fetch_add(u64::try_from(length).unwrap_or(u64::MAX), Ordering::Relaxed);
+        if let Some(data) = frame.data_ref() {
+            counter.fetch_add(u64::try_from(data.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            let mut start = keeper.lock().expect("no holder panics");
+            let room = room.saturating_sub(start.len());
+            start.extend_from_slice(&data[..data.len().min(room)]);
+        }
         frame
     });
     let sent = upstream.answer(&event.request_id, kind, &headers, body.boxed_unsync()).await;
@@ -140,7 +157,8 @@ async fn answer(
         PostedKind::Response | PostedKind::Error => CallOutcome::Error,
     };
     let _ = receipt.send(said);
-    Ok(Served { outcome, response_bytes: bytes.load(Ordering::Relaxed) })
+    let response_start = std::mem::take(&mut *start.lock().expect("no holder panics")).into();
+    Ok(Served { outcome, response_bytes: bytes.load(Ordering::Relaxed), response_start })
 }
 
 /// Reports that the root task's process ended, or did as good as that.
@@ -153,12 +171,13 @@ async fn error(
     upstream: &Upstream,
     event: &Event,
     kind: HeaderValue,
-    body: bytes::Bytes,
+    body: Bytes,
     outcome: CallOutcome,
 ) -> Result<Served, UpstreamError> {
     let headers =
         HeaderMap::from_iter([(http::header::CONTENT_TYPE, JSON), (FUNCTION_ERROR_TYPE, kind)]);
     let response_bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
+    let response_start = body.clone();
     upstream.answer(&event.request_id, PostedKind::Error, &headers, full(body)).await?;
-    Ok(Served { outcome, response_bytes })
+    Ok(Served { outcome, response_bytes, response_start })
 }

@@ -10,6 +10,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use uuid::Uuid;
 use wire::function_name::FunctionName;
+use wire::payload::RecordedPayload;
 use wire::record::{CallKind, CallOutcome, CallRecord, CallSite, RECORD_VERSION, Record};
 
 use crate::api_request::{ApiRequest, Wanted};
@@ -85,11 +86,12 @@ async fn invoke(
     if attempt == Attempt::First {
         let caller = caller.clone();
         tokio::spawn(async move {
+            let sent = caller.instance.settings.record_payloads.then(|| body.clone());
             let mut done = make(&caller, &request, callee, request_id, body, &function.name).await;
             caller.instance.attempts.finish(&key, &done.answer);
             std::mem::take(&mut done.receipt).give();
             if wanted != Wanted::DryRun {
-                let record = record(&caller, &request, function.name, wanted, &done);
+                let record = record(&caller, &request, function.name, wanted, &done, sent.as_ref());
                 caller.instance.journal.push(record);
             }
         });
@@ -254,6 +256,7 @@ fn record(
     callee: String,
     wanted: Wanted,
     done: &Done,
+    sent: Option<&Bytes>,
 ) -> Record {
     let callee_request = done.answer.headers.get(AMZN_REQUEST_ID).and_then(|id| id.to_str().ok());
     // A refused call has a request id too, but caused no invocation.
@@ -278,6 +281,9 @@ fn record(
         outcome: done.outcome,
         request_bytes: bytes(done.request_bytes),
         response_bytes: bytes(done.answer.body.len()),
+        request_payload: sent.map(|sent| RecordedPayload::of(sent, sent.len())),
+        response_payload: sent
+            .map(|_| RecordedPayload::of(&done.answer.body, done.answer.body.len())),
     })
 }
 

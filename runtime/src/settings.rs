@@ -11,6 +11,7 @@ use wire::manifest::{
     MANIFEST_PATH, MANIFEST_VERSION, Manifest, ROUTES_VARIABLE, RUNTIMES_FOLDER, RUNTIMES_VARIABLE,
     is_custom,
 };
+use wire::payload::RECORD_PAYLOADS_VARIABLE;
 
 /// Environment variable that names another manifest than the bundle's own.
 const MANIFEST_VARIABLE: &str = "FUSELINE_MANIFEST";
@@ -87,6 +88,8 @@ pub struct Settings {
     /// Where calls that leave go; without it, to Lambda in the call's region.
     pub(crate) endpoint: Option<Uri>,
     pub(crate) credentials: Option<Credentials>,
+    /// Whether records hold payloads.
+    pub(crate) record_payloads: bool,
     /// What every task's environment starts from.
     pub(crate) inherited: Environment,
     /// Folder for temporary files.
@@ -142,6 +145,7 @@ impl Settings {
             routes,
             endpoint: endpoint(environment)?,
             credentials: credentials(environment)?,
+            record_payloads: text(environment, RECORD_PAYLOADS_VARIABLE)?.as_deref() == Some("1"),
             inherited: inherited(environment),
             temporary: temporary.unwrap_or_else(|| PathBuf::from("/tmp")),
             manifest,

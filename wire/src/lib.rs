@@ -2,11 +2,13 @@
 //! boundary, so that the supervisor, the local backend and the driver cannot disagree about them.
 //!
 //! * [`record`]: the JSON lines the supervisor prints for calls and invocations;
+//! * [`payload`]: payloads in those lines, where the user asked for them;
 //! * [`report`]: Lambda's `REPORT` log line, written by the local backend and read by the driver;
 //! * [`manifest`]: what is in a bundle, written by the driver and read by the supervisor;
 //! * [`function_name`]: the forms in which a Lambda function can be named.
 
 pub mod function_name;
 pub mod manifest;
+pub mod payload;
 pub mod record;
 pub mod report;

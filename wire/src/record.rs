@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::payload::RecordedPayload;
+
 /// Format version written to every record; a reader ignores records of a later version.
 pub const RECORD_VERSION: u32 = 1;
 
@@ -76,6 +78,12 @@ pub struct CallRecord {
     pub request_bytes: u64,
     /// Payload returned, in bytes.
     pub response_bytes: u64,
+    /// Payload sent, where payloads are recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_payload: Option<RecordedPayload>,
+    /// Payload returned, where payloads are recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_payload: Option<RecordedPayload>,
 }
 
 /// One invocation that the platform gave to a function, as its supervisor served it.
@@ -103,6 +111,12 @@ pub struct InvocationRecord {
     pub request_bytes: u64,
     /// Result returned, in bytes.
     pub response_bytes: u64,
+    /// Event received, where payloads are recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_payload: Option<RecordedPayload>,
+    /// Result returned, where payloads are recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_payload: Option<RecordedPayload>,
 }
 
 /// A record as it stands in the log.
@@ -156,6 +170,8 @@ mod tests {
             outcome: CallOutcome::Ok,
             request_bytes: 12,
             response_bytes: 34,
+            request_payload: None,
+            response_payload: None,
         })
     }
 
@@ -165,6 +181,20 @@ mod tests {
         assert!(line.starts_with("{\"fuseline\":\"call\",\"v\":1,"), "{line}");
         assert_eq!(Record::parse(&line), Some(call()));
         assert_eq!(Record::parse(&format!("progress 10%{line}\n")), Some(call()));
+    }
+
+    #[test]
+    fn a_record_with_the_longest_payloads_fits_into_one_cloudwatch_event() {
+        let Record::Call(mut call) = call() else { unreachable!() };
+        let worst = "\u{1}".repeat(6 << 20);
+        call.caller = "c".repeat(140);
+        call.request_payload = Some(RecordedPayload::of(worst.as_bytes(), worst.len()));
+        call.response_payload = Some(RecordedPayload::of(&[0xff; 6 << 20], 6 << 20));
+        let record = Record::Call(call);
+        let line = record.to_line();
+        // An event is counted with 26 bytes more than its text.
+        assert!(line.len() + 26 <= 256 << 10, "{}", line.len());
+        assert_eq!(Record::parse(&line), Some(record));
     }
 
     #[test]

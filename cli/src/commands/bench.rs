@@ -1,7 +1,5 @@
 //! `fuseline bench runtime`: what a call inside an instance takes, by language.
 
-use std::time::Duration;
-
 use local_backend::{InvokeOverhead, Server};
 use optimizer::space::ResourceSpace;
 use optimizer::units::{MemoryMb, Resources};
@@ -15,9 +13,6 @@ use crate::arguments::{BackendArguments, BenchRuntimeArguments, Format};
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::{render, session};
-
-/// Longer than any pause of the benchmark.
-const IDLE_EXPIRY: Duration = Duration::from_secs(120);
 
 /// What was measured.
 #[derive(Serialize)]
@@ -88,7 +83,7 @@ impl Job<'_> {
             invoke_overhead,
             state: self.arguments.state.clone(),
         };
-        session::start_server(&backend, 0, IDLE_EXPIRY, 1).await
+        session::start_own_server(&backend, 1).await
     }
 
     async fn calls(&self, server: &Server, project: &Project) -> Result<Vec<Pair>, CliError> {

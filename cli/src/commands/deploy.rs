@@ -1,11 +1,13 @@
 //! `fuseline deploy`: builds the functions, deploys them and moves the alias `live`.
 
-use optimizer::deployment::{Deployment, DeploymentError};
+use optimizer::deployment::Deployment;
+use optimizer::gate::Effect;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
 use optimizer::workflow::{TaskName, Workflow};
 use platform::deploy::{Deployer, LIVE_ALIAS};
 use platform::events::{Observer, RunEvent};
+use platform::project::Project;
 use serde_json::json;
 
 use crate::arguments::{DeployArguments, Format};
@@ -17,11 +19,15 @@ pub(crate) async fn run(arguments: &DeployArguments) -> Result<(), CliError> {
     let target = &arguments.target;
     let project = session::load_to_deploy(&target.file)?;
     let deployment = wanted(arguments, &project.workflow)?;
-    let endpoint = session::endpoint(target).await?;
     let progress = Progress::new();
+    ask_gate(&project, &deployment, &progress)?;
+    let endpoint = session::endpoint(target).await?;
     session::build(&project, &progress).await?;
     let supervisor = session::supervisor()?;
-    let deployer = Deployer::new(&endpoint, &project, supervisor, target.endpoint_is_local());
+    let mut deployer = Deployer::new(&endpoint, &project, supervisor, target.endpoint_is_local());
+    if arguments.record_payloads {
+        deployer = deployer.recording_payloads();
+    }
     progress.on_event(RunEvent::Deploying { tasks: project.tasks.len() });
     let failed = |error| CliError::failed("the workflow is not deployed", &error);
     deployer.deploy_tasks().await.map_err(failed)?;
@@ -47,17 +53,32 @@ pub(crate) async fn run(arguments: &DeployArguments) -> Result<(), CliError> {
     }
 }
 
+/// Refuses fusions that the safety gate forbids, and tells what it warns of in others.
+fn ask_gate(
+    project: &Project,
+    deployment: &Deployment,
+    progress: &Progress,
+) -> Result<(), CliError> {
+    let gate = platform::gate::gate(project, session::supervisor().ok().as_deref());
+    for verdict in gate.objections(&Deployment::unfused(&project.workflow), deployment) {
+        let message = format!("--setup: {}: {}", verdict.check.code(), verdict.text);
+        if verdict.effect == Effect::NeverTried {
+            let next_step = match verdict.allow_with {
+                Some(line) => format!("correct it, or add under `constraints.allow`: {line}"),
+                None => "leave these tasks functions of their own".into(),
+            };
+            return Err(CliError::usage(message, next_step));
+        }
+        progress.line(&format!("warning: {message}"));
+    }
+    Ok(())
+}
+
 /// The deployment that `--setup` and `--memory` describe.
 fn wanted(arguments: &DeployArguments, workflow: &Workflow) -> Result<Deployment, CliError> {
     let mut deployment = match &arguments.setup {
         None => Deployment::unfused(workflow),
-        Some(setup) => Deployment::parse(workflow, setup).map_err(|error| {
-            let next_step = match &error {
-                DeploymentError::Functions { expected, .. } => format!("write it as {expected}"),
-                _ => format!("without fusion it is {}", Deployment::unfused(workflow)),
-            };
-            CliError::usage(format!("--setup: {error}"), next_step)
-        })?,
+        Some(setup) => session::deployment(workflow, "--setup", setup)?,
     };
     let space = ResourceSpace::lambda();
     for text in &arguments.memory {

@@ -12,6 +12,7 @@ pub(crate) async fn run(arguments: &LocalArguments) -> Result<(), CliError> {
         &arguments.backend,
         arguments.port,
         arguments.idle_expiry,
+        arguments.async_retry_delays.0,
         arguments.seed,
     )
     .await?;

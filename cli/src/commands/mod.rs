@@ -9,3 +9,4 @@ pub(crate) mod local;
 pub(crate) mod optimize;
 pub(crate) mod status;
 pub(crate) mod validate;
+pub(crate) mod verify;

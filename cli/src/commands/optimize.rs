@@ -1,14 +1,12 @@
 //! `fuseline optimize`: the main job.
 
-use std::time::Duration;
-
 use local_backend::Server;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
 use platform::deploy::Deployer;
 use platform::endpoint::Endpoint;
 use platform::measure::{Bench, Effort};
-use platform::optimize::{self, Conditions, Parameters, Report};
+use platform::optimize::{self, Conditions, Parameters, Report, Verification};
 use platform::project::Project;
 
 use crate::arguments::{Format, OptimizeArguments};
@@ -19,8 +17,6 @@ use crate::{render, session};
 /// Rounds, each with a cold execution, of a trial and of the final comparison.
 const TRIAL_ROUNDS: u32 = 2;
 const COMPARISON_ROUNDS: u32 = 5;
-/// Longer than any pause of a measurement, so that only what a trial left behind expires.
-const IDLE_EXPIRY: Duration = Duration::from_secs(120);
 
 pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
     let project = session::load_to_deploy(&arguments.target.file)?;
@@ -74,6 +70,12 @@ fn parameters(arguments: &OptimizeArguments) -> Result<Parameters, CliError> {
         comparison: Effort { executions: arguments.comparison, rounds: COMPARISON_ROUNDS },
         space,
         memory_step_mb: range.step_mb,
+        verification: Verification {
+            requests: arguments.verify,
+            ignore: arguments.ignore.clone(),
+            // The logs of a server of our own go with it.
+            record_payloads: arguments.target.endpoint.is_none(),
+        },
     })
 }
 
@@ -86,7 +88,8 @@ async fn on_own_server(
 ) -> Result<Report, CliError> {
     // Asked for before anything is started, so that no interrupt falls between.
     let interrupted = session::interrupted();
-    let server = session::start_server(&arguments.backend, 0, IDLE_EXPIRY, arguments.seed).await?;
+    let (backend, seed) = (&arguments.backend, arguments.seed);
+    let server = session::start_own_server(backend, seed).await?;
     progress.line(&format!("local backend: sandbox {}", session::sandbox_line(server.sandbox())));
     let job = Job { arguments, project, parameters, progress };
     let result = tokio::select! {
@@ -129,7 +132,8 @@ impl Job<'_> {
             self.arguments.seed,
             self.progress,
         );
-        optimize::optimize(&bench, self.parameters, conditions)
+        let gate = platform::gate::gate(self.project, Some(&session::supervisor()?));
+        optimize::optimize(&bench, self.parameters, &gate, conditions)
             .await
             .map_err(|error| CliError::failed("the optimisation stopped", &error))
     }

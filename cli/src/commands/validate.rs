@@ -11,6 +11,8 @@ use crate::{render, session};
 pub(crate) fn run(arguments: &ValidateArguments) -> Result<(), CliError> {
     let project = session::load(&arguments.file)?;
     let workflow = &project.workflow;
+    let supervisor = session::supervisor().ok();
+    let gate = platform::gate::gate(&project, supervisor.as_deref()).judge_calls(workflow);
     if arguments.format == Format::Json {
         let calls: Vec<_> = workflow
             .calls()
@@ -23,6 +25,7 @@ pub(crate) fn run(arguments: &ValidateArguments) -> Result<(), CliError> {
             "tasks": workflow.tasks(),
             "calls": calls,
             "deployment": Deployment::unfused(workflow).to_string(),
+            "gate": gate,
         }));
     }
     let slo = workflow.slo();
@@ -44,6 +47,7 @@ pub(crate) fn run(arguments: &ValidateArguments) -> Result<(), CliError> {
             text.push_str(&format!("    {kind} {}\n", call.callee));
         }
     }
+    text.push_str(&render::gate(&gate));
     match project.check_code() {
         Ok(()) => text.push_str("every task's code is there"),
         Err(error) if project.build.is_some() => {

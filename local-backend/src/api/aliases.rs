@@ -1,4 +1,4 @@
-//! Aliases. Weighted ones are refused rather than sent all one way.
+//! Aliases.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{page, read_json};
 use crate::backend::Backend;
 use crate::error::ApiError;
-use crate::registry::parse_name;
+use crate::registry::{AliasSettings, parse_name};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -22,36 +22,6 @@ pub(super) struct Listing {
     max_items: Option<usize>,
 }
 
-/// Body of `CreateAlias` and `UpdateAlias`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct AliasSettings {
-    name: Option<String>,
-    function_version: Option<String>,
-    description: Option<String>,
-    revision_id: Option<String>,
-    routing_config: Option<Routing>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Routing {
-    additional_version_weights: Option<serde_json::Map<String, Value>>,
-}
-
-impl AliasSettings {
-    fn check(&self) -> Result<(), ApiError> {
-        let weights =
-            self.routing_config.as_ref().and_then(|r| r.additional_version_weights.as_ref());
-        if weights.is_some_and(|weights| !weights.is_empty()) {
-            return Err(ApiError::invalid_parameter(
-                "the local backend has no weighted aliases yet; leave RoutingConfig out",
-            ));
-        }
-        Ok(())
-    }
-}
-
 pub(super) async fn create(
     State(backend): State<Arc<Backend>>,
     Path(function): Path<String>,
@@ -59,12 +29,7 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let function = parse_name(&function, None)?.name;
     let settings: AliasSettings = read_json(body).await?;
-    settings.check()?;
-    let missing = |what: &str| ApiError::invalid_parameter(format!("{what} is missing"));
-    let name = settings.name.ok_or_else(|| missing("Name"))?;
-    let version = settings.function_version.ok_or_else(|| missing("FunctionVersion"))?;
-    let description = settings.description.unwrap_or_default();
-    let alias = backend.registry.create_alias(&function, &name, &version, description)?;
+    let alias = backend.registry.create_alias(&function, settings)?;
     Ok((StatusCode::CREATED, Json(alias)))
 }
 
@@ -75,12 +40,7 @@ pub(super) async fn update(
 ) -> Result<Json<Value>, ApiError> {
     let function = parse_name(&function, None)?.name;
     let settings: AliasSettings = read_json(body).await?;
-    settings.check()?;
-    let AliasSettings { function_version, description, revision_id, .. } = settings;
-    backend
-        .registry
-        .update_alias(&function, &alias, function_version, description, revision_id)
-        .map(Json)
+    backend.registry.update_alias(&function, &alias, settings).map(Json)
 }
 
 pub(super) async fn get(

@@ -1,5 +1,6 @@
 //! Functions and their versions.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -11,21 +12,24 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{page, read_json};
+use super::{MAX_ZIP_BYTES, concurrency, page, read_json};
 use crate::backend::Backend;
-use crate::bundle::Bundle;
+use crate::bundle::BundleError;
 use crate::error::ApiError;
-use crate::function::{DEFAULT_RUNTIME, Settings, Version, host_architecture, runtimes};
-use crate::registry::{Expected, parse_name};
+use crate::function::{Settings, Version, host_architecture};
+use crate::preparation::Fault;
+use crate::registry::{Expected, NewCode, parse_name};
 
 type Reply = Result<Json<Value>, ApiError>;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Qualified {
-    qualifier: Option<String>,
-    marker: Option<String>,
-    max_items: Option<usize>,
+    pub(super) qualifier: Option<String>,
+    pub(super) marker: Option<String>,
+    pub(super) max_items: Option<usize>,
+    /// `ALL` lists every version of every function.
+    function_version: Option<String>,
 }
 
 /// Code in `CreateFunction` and, flat, in `UpdateFunctionCode`.
@@ -47,6 +51,8 @@ struct Create {
     architectures: Option<Vec<String>>,
     #[serde(default)]
     publish: bool,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
     #[serde(flatten)]
     settings: Settings,
 }
@@ -64,20 +70,60 @@ pub(super) async fn create(
         return Err(ApiError::invalid_parameter("the local backend runs zip packages only"));
     }
     check_architectures(create.architectures.as_deref())?;
-    let code = unpack(&backend, create.code).await?;
+    let code = inspect(&backend, create.code).await?;
     let code = code.ok_or_else(|| ApiError::invalid_parameter("Code.ZipFile is missing"))?;
-    prepare(&backend, create.settings.runtime(), &code).await?;
-    let mut version = backend.registry.create(&named.name, create.settings, code)?;
-    if create.publish {
-        version = backend.registry.publish(&named.name, &Expected::default(), None)?;
-    }
+    let settings = with_layers(&backend, create.settings).await?;
+    let registry = &backend.registry;
+    let bundle = Arc::clone(&code.bundle);
+    let latest = registry.create(&named.name, settings, bundle, create.tags)?;
+    let version = match create.publish {
+        true => registry.publish_prepared(&named.name, &Expected::default(), None)?,
+        false => Arc::clone(&latest),
+    };
+    prepare(&backend, &latest, None, Some(code)).await;
     Ok((StatusCode::CREATED, Json(version.describe())))
 }
 
-/// Makes the runtimes of a function ready, so that no invocation has to.
-async fn prepare(backend: &Backend, runtime: Option<&str>, code: &Bundle) -> Result<(), ApiError> {
-    let runtimes = runtimes(runtime.unwrap_or(DEFAULT_RUNTIME), code);
-    backend.runtimes.prepare(runtimes).await.map_err(ApiError::from)
+/// Settings with the layers that they name.
+async fn with_layers(backend: &Backend, settings: Settings) -> Result<Settings, ApiError> {
+    let Some(arns) = settings.layers() else {
+        return Ok(settings);
+    };
+    let layers = backend.layers.merge(arns).await?;
+    Ok(settings.with_layers(layers))
+}
+
+/// Makes a new state of a function ready to run: its code unpacked, if that is new, and its runtimes
+/// there, so that no invocation has to wait for them.
+async fn prepare(
+    backend: &Arc<Backend>,
+    version: &Arc<Version>,
+    replaces: Option<Arc<Version>>,
+    code: Option<NewCode>,
+) {
+    let (server, of) = (Arc::clone(backend), Arc::clone(version));
+    let work = async move {
+        if let Some(code) = code {
+            unpack(code).await?;
+        }
+        let layers = &of.configuration.layers;
+        layers.check_size(&of.code).map_err(|error| Fault {
+            code: "InvalidParameterValueException",
+            reason: error.message,
+        })?;
+        let prepared = server.runtimes.prepare(of.runtimes()).await;
+        prepared.map_err(|error| Fault { code: "InvalidRuntime", reason: error.to_string() })
+    };
+    backend.prepare(version, replaces, work).await;
+}
+
+async fn unpack(NewCode { bundle, zip }: NewCode) -> Result<(), Fault> {
+    match tokio::task::spawn_blocking(move || bundle.unpack(&zip)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(BundleError::Io(error))) => Err(Fault::internal(error.to_string())),
+        Ok(Err(error)) => Err(Fault { code: "InvalidZipFileException", reason: error.to_string() }),
+        Err(error) => Err(Fault::internal(error.to_string())),
+    }
 }
 
 fn check_architectures(architectures: Option<&[String]>) -> Result<(), ApiError> {
@@ -91,7 +137,7 @@ fn check_architectures(architectures: Option<&[String]>) -> Result<(), ApiError>
 }
 
 /// The code a request brings, if it brings any.
-async fn unpack(backend: &Backend, code: Code) -> Result<Option<Arc<Bundle>>, ApiError> {
+async fn inspect(backend: &Backend, code: Code) -> Result<Option<NewCode>, ApiError> {
     if code.s3_bucket.is_some() || code.image_uri.is_some() {
         return Err(ApiError::invalid_parameter(
             "the local backend takes code as ZipFile only, not from S3 or a registry",
@@ -103,15 +149,24 @@ async fn unpack(backend: &Backend, code: Code) -> Result<Option<Arc<Bundle>>, Ap
     let zip = STANDARD
         .decode(text)
         .map_err(|error| ApiError::invalid_parameter(format!("ZipFile is no base64: {error}")))?;
-    backend.registry.unpack(zip).await.map(Some)
+    if zip.len() > MAX_ZIP_BYTES {
+        return Err(ApiError::too_large(format!(
+            "Request must be smaller than {MAX_ZIP_BYTES} bytes for the zip file, not {} bytes",
+            zip.len()
+        )));
+    }
+    backend.registry.inspect(zip).await.map(Some)
 }
 
 pub(super) async fn list(
     State(backend): State<Arc<Backend>>,
     Query(query): Query<Qualified>,
 ) -> Reply {
-    let functions = describe_all(&backend.registry.list());
-    page("Functions", functions, query.marker.as_deref(), query.max_items).map(Json)
+    let functions = match query.function_version.as_deref() {
+        Some("ALL") => backend.registry.list_versions(),
+        _ => backend.registry.list(),
+    };
+    page("Functions", describe_all(&functions), query.marker.as_deref(), query.max_items).map(Json)
 }
 
 fn describe_all(versions: &[Arc<Version>]) -> Vec<Value> {
@@ -125,11 +180,15 @@ pub(super) async fn get(
 ) -> Reply {
     let named = parse_name(&name, query.qualifier.as_deref())?;
     let version = backend.registry.resolve(&named)?;
-    Ok(Json(json!({
+    let mut function = json!({
         "Configuration": version.describe(),
         "Code": { "RepositoryType": "Local" },
-        "Tags": {},
-    })))
+        "Tags": backend.registry.tags(&named.name)?,
+    });
+    if let Some(reserved) = concurrency::describe(backend.registry.reserved(&named.name)?) {
+        function["Concurrency"] = reserved;
+    }
+    Ok(Json(function))
 }
 
 pub(super) async fn get_configuration(
@@ -156,13 +215,10 @@ pub(super) async fn update_configuration(
 ) -> Reply {
     let name = parse_name(&name, None)?.name;
     let update: UpdateConfiguration = read_json(body).await?;
-    if let Some(runtime) = update.settings.runtime() {
-        let code = &backend.registry.resolve(&parse_name(&name, None)?)?.code;
-        prepare(&backend, Some(runtime), code).await?;
-    }
     let expected = Expected { revision_id: update.revision_id, code_sha256: None };
-    let (before, after) = backend.registry.update(&name, &expected, update.settings, None)?;
-    retire(&backend, &[before]);
+    let settings = with_layers(&backend, update.settings).await?;
+    let (before, after) = backend.registry.update(&name, &expected, settings, None)?;
+    prepare(&backend, &after, before, None).await;
     Ok(Json(after.describe()))
 }
 
@@ -188,22 +244,23 @@ pub(super) async fn update_code(
     let update: UpdateCode = read_json(body).await?;
     check_architectures(update.architectures.as_deref())?;
     // Before the code is unpacked: a function that is not there needs none.
-    let current = backend.registry.resolve(&parse_name(&named.name, None)?)?;
-    let code = unpack(&backend, update.code).await?;
+    let current = backend.registry.latest(&named.name)?;
+    let code = inspect(&backend, update.code).await?;
     let code = code.ok_or_else(|| ApiError::invalid_parameter("ZipFile is missing"))?;
     if update.dry_run {
         return Ok(Json(current.describe()));
     }
-    prepare(&backend, Some(&current.configuration.runtime), &code).await?;
     let expected = Expected { revision_id: update.revision_id, code_sha256: None };
     let settings = Settings::default();
-    let (before, mut after) =
-        backend.registry.update(&named.name, &expected, settings, Some(code))?;
-    retire(&backend, &[before]);
-    if update.publish {
-        after = backend.registry.publish(&named.name, &Expected::default(), None)?;
-    }
-    Ok(Json(after.describe()))
+    let bundle = Arc::clone(&code.bundle);
+    let (before, latest) =
+        backend.registry.update(&named.name, &expected, settings, Some(bundle))?;
+    let version = match update.publish {
+        true => backend.registry.publish_prepared(&named.name, &Expected::default(), None)?,
+        false => Arc::clone(&latest),
+    };
+    prepare(&backend, &latest, before, Some(code)).await;
+    Ok(Json(version.describe()))
 }
 
 #[derive(Deserialize)]
@@ -243,13 +300,6 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, ApiError> {
     let named = parse_name(&name, query.qualifier.as_deref())?;
     let gone = backend.registry.delete(&named)?;
-    retire(&backend, &gone);
+    backend.retire(&gone);
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Removes idle instances of versions that no client can reach any more.
-fn retire(backend: &Backend, versions: &[Arc<Version>]) {
-    for version in versions {
-        backend.remove(backend.pool.retire(version.generation));
-    }
 }

@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{read_body, text_header};
+use crate::asynchronous::Event;
 use crate::backend::Backend;
 use crate::error::ApiError;
 use crate::function::function_arn;
@@ -65,10 +66,14 @@ pub(super) async fn invoke(
     body: Body,
 ) -> Result<Response, ApiError> {
     let named = parse_name(&name, query.qualifier.as_deref())?;
-    let version = backend.registry.resolve(&named)?;
+    let version = backend.registry.route(&named)?;
     let kind = Kind::of(&headers)?;
-    let payload = checked_payload(read_body(body, kind.max_bytes()).await?)?;
-    let qualifier = named.qualifier.map(|qualifier| format!(":{qualifier}")).unwrap_or_default();
+    let payload = read_body(body, kind.max_bytes()).await.map_err(|mut error| {
+        error.message.push_str(" for the InvokeFunction operation");
+        error
+    })?;
+    let payload = checked_payload(payload)?;
+    let qualifier = named.qualifier.as_ref().map(|q| format!(":{q}")).unwrap_or_default();
     let invocation = Invocation {
         request_id: Uuid::new_v4().to_string(),
         payload,
@@ -87,7 +92,7 @@ pub(super) async fn invoke(
         tokio::time::sleep(delay).await;
     }
     if kind == Kind::Async {
-        backend.invoke_async(version, invocation)?;
+        backend.invoke_async(Event { target: named, invocation, hops: 0 })?;
         return Ok(with_id(StatusCode::ACCEPTED.into_response(), &request_id));
     }
     let answer = backend.invoke(version, invocation).await?;

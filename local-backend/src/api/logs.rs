@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{read_body, text_header};
 use crate::backend::Backend;
 use crate::function::{ACCOUNT, REGION};
-use crate::logs::{LogStore, MissingGroup, Pattern, Query, Stream};
+use crate::logs::{LogStore, MissingGroup, Pattern, Position, Query, Stream, StreamQuery};
 
 /// Prefix of every operation's target.
 const TARGET: &str = "Logs_20140328.";
@@ -30,6 +30,8 @@ struct Parameters {
     log_group_name: Option<String>,
     log_group_identifier: Option<String>,
     log_group_name_prefix: Option<String>,
+    log_group_name_pattern: Option<String>,
+    log_stream_name: Option<String>,
     log_stream_names: Vec<String>,
     log_stream_name_prefix: Option<String>,
     start_time: Option<i64>,
@@ -39,6 +41,7 @@ struct Parameters {
     limit: Option<usize>,
     order_by: Option<String>,
     descending: bool,
+    start_from_head: bool,
 }
 
 /// An error in the form of AWS's JSON 1.1.
@@ -53,15 +56,19 @@ impl LogsError {
         let message = message.into();
         Self { status: StatusCode::BAD_REQUEST, kind: "InvalidParameterException", message }
     }
+
+    fn not_found(what: &str) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            kind: "ResourceNotFoundException",
+            message: format!("The specified log {what} does not exist."),
+        }
+    }
 }
 
 impl From<MissingGroup> for LogsError {
     fn from(_: MissingGroup) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            kind: "ResourceNotFoundException",
-            message: "The specified log group does not exist.".to_owned(),
-        }
+        Self::not_found("group")
     }
 }
 
@@ -94,6 +101,7 @@ async fn run(logs: &LogStore, target: &str, body: Body) -> Result<Value, LogsErr
         .map_err(|error| LogsError::invalid(format!("the request is no JSON: {error}")))?;
     match target.strip_prefix(TARGET) {
         Some("FilterLogEvents") => filter_events(logs, parameters),
+        Some("GetLogEvents") => get_events(logs, &parameters),
         Some("DescribeLogStreams") => describe_streams(logs, &parameters),
         Some("DescribeLogGroups") => describe_groups(logs, &parameters),
         Some("DeleteLogGroup") => {
@@ -101,9 +109,11 @@ async fn run(logs: &LogStore, target: &str, body: Body) -> Result<Value, LogsErr
             Ok(json!({}))
         }
         _ => Err(LogsError {
-            status: StatusCode::NOT_IMPLEMENTED,
+            status: StatusCode::BAD_REQUEST,
             kind: "UnknownOperationException",
-            message: format!("the local backend has no operation `{target}`"),
+            message: format!(
+                "the local backend does not offer `{target}`; of CloudWatch Logs it offers DescribeLogGroups, DescribeLogStreams, FilterLogEvents, GetLogEvents and DeleteLogGroup"
+            ),
         }),
     }
 }
@@ -158,6 +168,49 @@ fn filter_events(logs: &LogStore, parameters: Parameters) -> Result<Value, LogsE
     Ok(value)
 }
 
+/// One page of a stream. Its tokens are positions: `f/7` from the event 7 on, `b/7` before it.
+fn get_events(logs: &LogStore, parameters: &Parameters) -> Result<Value, LogsError> {
+    let group = group_name(parameters)?;
+    let stream = parameters.log_stream_name.as_deref();
+    let stream = stream.ok_or_else(|| LogsError::invalid("logStreamName is missing"))?;
+    let position = match parameters.next_token.as_deref() {
+        None if parameters.start_from_head => Position::From(0),
+        None => Position::Before(u64::MAX),
+        Some(token) => {
+            let number = |text: &str| text.parse().ok();
+            token
+                .strip_prefix("f/")
+                .and_then(|text| number(text).map(Position::From))
+                .or_else(|| token.strip_prefix("b/").and_then(number).map(Position::Before))
+                .ok_or_else(|| LogsError::invalid("The specified nextToken is invalid."))?
+        }
+    };
+    let query = StreamQuery {
+        position,
+        from_ms: parameters.start_time.unwrap_or(0),
+        until_ms: parameters.end_time.unwrap_or(i64::MAX),
+        limit: parameters.limit.unwrap_or(MAX_EVENTS).clamp(1, MAX_EVENTS),
+    };
+    let page = logs.read(&group, stream, query)?;
+    let page = page.ok_or_else(|| LogsError::not_found("stream"))?;
+    let events: Vec<Value> = page
+        .events
+        .into_iter()
+        .map(|event| {
+            json!({
+                "timestamp": event.time_ms,
+                "message": event.message,
+                "ingestionTime": event.time_ms,
+            })
+        })
+        .collect();
+    Ok(json!({
+        "events": events,
+        "nextForwardToken": format!("f/{}", page.after),
+        "nextBackwardToken": format!("b/{}", page.before),
+    }))
+}
+
 fn describe_streams(logs: &LogStore, parameters: &Parameters) -> Result<Value, LogsError> {
     let group = group_name(parameters)?;
     let prefix = parameters.log_stream_name_prefix.as_deref().unwrap_or_default();
@@ -188,7 +241,9 @@ fn describe_stream(group: &str, stream: &Stream) -> Value {
 
 fn describe_groups(logs: &LogStore, parameters: &Parameters) -> Result<Value, LogsError> {
     let prefix = parameters.log_group_name_prefix.as_deref().unwrap_or_default();
-    let groups = logs.groups(prefix).into_iter().map(|(name, created_ms, bytes)| {
+    let part = parameters.log_group_name_pattern.as_deref().unwrap_or_default();
+    let groups = logs.groups(prefix).into_iter().filter(|(name, ..)| name.contains(part));
+    let groups = groups.map(|(name, created_ms, bytes)| {
         json!({
             "logGroupName": name,
             "creationTime": created_ms,

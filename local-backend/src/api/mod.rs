@@ -5,9 +5,13 @@
 //! neither loopback nor the gateway of the server's own Docker network (DNS rebinding).
 
 mod aliases;
+mod concurrency;
+mod events;
 mod functions;
 mod invoke;
+mod layers;
 mod logs;
+mod tags;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,11 +32,14 @@ use crate::error::ApiError;
 
 /// Largest request that is not an invocation, in bytes, as on Lambda: a 50 MB zip in base64.
 const MAX_REQUEST_BYTES: usize = 70_167_211;
+/// Largest zip in a request, in bytes, as on Lambda.
+const MAX_ZIP_BYTES: usize = 52_428_800;
 
 /// The whole API.
 pub(crate) fn router(backend: Arc<Backend>) -> Router {
     let gateway = backend.host.address();
     let one = "/2015-03-31/functions/{name}";
+    let event_config = "/2019-09-25/functions/{name}/event-invoke-config";
     let under = |rest: &str| format!("{one}/{rest}");
     Router::new()
         .route("/2015-03-31/functions", get(functions::list).post(functions::create))
@@ -50,6 +57,28 @@ pub(crate) fn router(backend: Arc<Backend>) -> Router {
             get(aliases::get).put(aliases::update).delete(aliases::delete),
         )
         .route(&under("invocations"), post(invoke::invoke))
+        .route("/2018-10-31/layers", get(layers::list))
+        .route(
+            "/2018-10-31/layers/{name}/versions",
+            get(layers::list_versions).post(layers::publish),
+        )
+        .route(
+            "/2018-10-31/layers/{name}/versions/{number}",
+            get(layers::get).delete(layers::delete),
+        )
+        .route(
+            "/2017-10-31/functions/{name}/concurrency",
+            put(concurrency::put).delete(concurrency::delete),
+        )
+        .route("/2019-09-30/functions/{name}/concurrency", get(concurrency::get))
+        .route("/2016-08-19/account-settings", get(concurrency::account))
+        .route("/2016-08-19/account-settings/", get(concurrency::account))
+        .route(
+            event_config,
+            get(events::get).put(events::put).post(events::update).delete(events::delete),
+        )
+        .route(&format!("{event_config}/list"), get(events::list))
+        .route("/2017-03-31/tags/{arn}", get(tags::list).post(tags::tag).delete(tags::untag))
         .route("/", post(logs::operation))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
@@ -59,8 +88,8 @@ pub(crate) fn router(backend: Arc<Backend>) -> Router {
 }
 
 async fn unknown(method: Method, uri: Uri) -> ApiError {
-    ApiError::not_implemented(format!(
-        "the local backend has no operation {method} {}; its operations are listed in its documentation",
+    ApiError::unknown_operation(format!(
+        "the local backend does not offer {method} {}; it offers functions, versions, aliases, invocations, reserved concurrency, configuration of asynchronous invocations, tags and account settings, and reading logs",
         uri.path()
     ))
 }

@@ -7,4 +7,4 @@ mod store;
 
 pub(crate) use instance::{InstanceLog, LineSplitter};
 pub(crate) use pattern::Pattern;
-pub(crate) use store::{LogStore, MissingGroup, Query, Stream, now_ms};
+pub(crate) use store::{LogStore, MissingGroup, Position, Query, Stream, StreamQuery, now_ms};

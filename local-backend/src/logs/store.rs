@@ -81,6 +81,35 @@ impl Query {
     }
 }
 
+/// Where to read a stream from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Position {
+    /// This event and those after it.
+    From(u64),
+    /// Those before this event.
+    Before(u64),
+}
+
+/// What to read of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamQuery {
+    pub(crate) position: Position,
+    /// First millisecond.
+    pub(crate) from_ms: i64,
+    /// First millisecond that is too late.
+    pub(crate) until_ms: i64,
+    /// Events at most.
+    pub(crate) limit: usize,
+}
+
+/// Some events of a stream in order, and where those after and before them are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct StreamPage {
+    pub(crate) events: Vec<Event>,
+    pub(crate) after: u64,
+    pub(crate) before: u64,
+}
+
 /// Some events and where to go on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Page {
@@ -125,6 +154,42 @@ impl LogStore {
             events.push(event.clone());
         }
         Ok(Page { events, next_sequence: None })
+    }
+
+    /// Events of one stream; none if the group has no such stream.
+    pub(crate) fn read(
+        &self,
+        group: &str,
+        stream: &str,
+        query: StreamQuery,
+    ) -> Result<Option<StreamPage>, MissingGroup> {
+        let groups = self.lock();
+        let group = groups.get(group).ok_or(MissingGroup)?;
+        if !group.streams.iter().any(|known| *known.name == *stream) {
+            return Ok(None);
+        }
+        let matching = group.events.iter().filter(|event| {
+            *event.stream == *stream && (query.from_ms..query.until_ms).contains(&event.time_ms)
+        });
+        // Positions after the newest event are that of the next one.
+        let (events, position): (Vec<Event>, u64) = match query.position {
+            Position::From(first) => {
+                let rest = matching.skip_while(|event| event.sequence < first);
+                (rest.take(query.limit).cloned().collect(), first.min(group.next_sequence))
+            }
+            Position::Before(end) => {
+                let end = end.min(group.next_sequence);
+                let rest = matching.rev().skip_while(|event| event.sequence >= end);
+                let mut events: Vec<Event> = rest.take(query.limit).cloned().collect();
+                events.reverse();
+                (events, end)
+            }
+        };
+        Ok(Some(StreamPage {
+            after: events.last().map_or(position, |event| event.sequence + 1),
+            before: events.first().map_or(position, |event| event.sequence),
+            events,
+        }))
     }
 
     /// Streams of a group whose name starts with `prefix`, by name.
@@ -237,6 +302,36 @@ mod tests {
             }
         }
         assert_eq!(seen, (0..=5).map(|index| format!("line {index}")).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_stream_is_read_from_its_end_backwards_or_from_its_start() {
+        let store = LogStore::default();
+        for index in 0..5 {
+            store.append("g", &"s".into(), index.to_string());
+            store.append("g", &"other".into(), "noise".into());
+        }
+        let read = |position| {
+            let query = StreamQuery { position, from_ms: 0, until_ms: i64::MAX, limit: 2 };
+            let page = store.read("g", "s", query).unwrap().unwrap();
+            let messages = page.events.iter().map(|event| event.message.as_str());
+            (messages.collect::<Vec<_>>().join(" "), page.after, page.before)
+        };
+        let (text, after, before) = read(Position::Before(u64::MAX));
+        assert_eq!(text, "3 4");
+        assert_eq!(read(Position::From(after)), (String::new(), after, after), "the end");
+        let (text, _, before) = read(Position::Before(before));
+        assert_eq!(text, "1 2");
+        let (text, _, before) = read(Position::Before(before));
+        assert_eq!((text.as_str(), before), ("0", 0));
+        let (text, after, _) = read(Position::From(0));
+        assert_eq!(text, "0 1");
+        store.append("g", &"s".into(), "5".into());
+        assert_eq!(read(Position::From(after)).0, "2 3");
+        let query = StreamQuery { position: Position::From(0), from_ms: 0, until_ms: 1, limit: 2 };
+        assert_eq!(store.read("g", "s", query).unwrap().unwrap().events, []);
+        assert_eq!(store.read("g", "nobody", query), Ok(None));
+        assert_eq!(store.read("nowhere", "s", query), Err(MissingGroup));
     }
 
     #[test]

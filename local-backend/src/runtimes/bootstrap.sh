@@ -6,13 +6,12 @@ export LAMBDA_RUNTIME_DIR={folder}
 opt=${FUSELINE_OPT:-/opt}
 root=$LAMBDA_TASK_ROOT
 export PATH={programs}:"${PATH:-/usr/local/bin:/usr/bin:/bin:$opt/bin}"
-: "${LD_LIBRARY_PATH:=/lib64:/usr/lib64:$LAMBDA_RUNTIME_DIR:$LAMBDA_RUNTIME_DIR/lib:$root:$root/lib:$opt/lib}"
-export LD_LIBRARY_PATH
+libraries=${LD_LIBRARY_PATH:-/lib64:/usr/lib64:$root:$root/lib:$opt/lib}
+export LD_LIBRARY_PATH="$LAMBDA_RUNTIME_DIR:$LAMBDA_RUNTIME_DIR/lib:$libraries"
 {variables}
 set -- {command}
 wrapper=$AWS_LAMBDA_EXEC_WRAPPER
 [ -n "$wrapper" ] || exec "$@"
-case $wrapper in /opt/*) wrapper=$opt/${wrapper#/opt/} ;; esac
 if [ ! -f "$wrapper" ]; then
   echo "$wrapper: does not exist"
   exit 127

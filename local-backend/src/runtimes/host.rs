@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::MODULES;
 use super::error::RuntimeError;
 use super::name::Language;
 use super::recipe::PreparedRuntime;
@@ -13,8 +14,10 @@ pub(crate) const HOST_LINKS: [&str; 5] = ["/bin", "/sbin", "/lib", "/lib32", "/l
 /// Other folders and files of the system that interpreters read.
 const HOST_FOLDERS: [&str; 4] = ["/usr", "/etc/ssl/certs", "/etc/alternatives", "/etc/ld.so.cache"];
 
-/// What a container needs to run these runtimes: paths to mount where they are.
-pub(crate) fn host_mounts(runtimes: &[&PreparedRuntime]) -> Result<Vec<PathBuf>, RuntimeError> {
+/// What a container needs to run these runtimes: paths of this machine and of the container.
+pub(crate) fn host_mounts(
+    runtimes: &[&PreparedRuntime],
+) -> Result<Vec<(PathBuf, PathBuf)>, RuntimeError> {
     let Some(first) = runtimes.first() else {
         return Ok(Vec::new());
     };
@@ -38,7 +41,9 @@ pub(crate) fn host_mounts(runtimes: &[&PreparedRuntime]) -> Result<Vec<PathBuf>,
             }
         }
     }
-    Ok(mounts)
+    let modules = runtimes.iter().find_map(|runtime| runtime.modules());
+    let modules = modules.map(|modules| (modules, Path::new("/").join(MODULES)));
+    Ok(mounts.into_iter().map(|path| (path.clone(), path)).chain(modules).collect())
 }
 
 fn holds_home(path: &Path) -> bool {

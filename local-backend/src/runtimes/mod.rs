@@ -32,6 +32,8 @@ pub use recipe::PreparedRuntime;
 pub(crate) use host::{HOST_LINKS, host_mounts};
 pub(crate) use name::{RuntimeName, is_custom};
 
+/// Folder in which Node.js looks for packages.
+const MODULES: &str = "node_modules";
 /// Variable of every function that says where runtimes are, for the supervisor of fused functions.
 pub(crate) const RUNTIMES_VARIABLE: &str = "FUSELINE_RUNTIMES";
 
@@ -53,12 +55,18 @@ pub fn prepare_runtimes(
 }
 
 /// The runtimes that one server has used.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Runtimes {
+    code: PathBuf,
     ready: Mutex<BTreeMap<String, Arc<PreparedRuntime>>>,
 }
 
 impl Runtimes {
+    /// For functions whose code is in folders below `code`.
+    pub(crate) fn new(code: PathBuf) -> Self {
+        Self { code, ready: Mutex::default() }
+    }
+
     /// Makes runtimes ready, off the threads that serve requests.
     pub(crate) async fn prepare(&self, names: Vec<String>) -> Result<(), RuntimeError> {
         let missing: Vec<String> =
@@ -74,9 +82,20 @@ impl Runtimes {
             if let Some(notice) = runtime.notice() {
                 tracing::warn!("{notice}");
             }
+            self.offer_modules(&runtime)?;
             self.lock().insert(runtime.name.clone(), Arc::new(runtime));
         }
         Ok(())
+    }
+
+    /// Shows `import` the packages of Node.js's runtime: it knows nothing of `NODE_PATH` and looks in
+    /// the folders above a function's code. Containers have them in their root folder.
+    fn offer_modules(&self, runtime: &PreparedRuntime) -> std::io::Result<()> {
+        let link = self.code.join(MODULES);
+        match runtime.modules() {
+            Some(modules) if !link.exists() => fs_err::os::unix::fs::symlink(modules, link),
+            _ => Ok(()),
+        }
     }
 
     /// A runtime that is ready.

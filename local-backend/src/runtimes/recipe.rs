@@ -10,7 +10,7 @@ use super::error::RuntimeError;
 use super::folder::Turn;
 use super::interpreter::Interpreter;
 use super::name::{Language, RuntimeName};
-use super::{node, python, quoted};
+use super::{MODULES, node, python, quoted};
 
 /// What a prepared folder says about itself.
 const STAMP: &str = "runtime.json";
@@ -36,6 +36,11 @@ impl PreparedRuntime {
         (!version.starts_with(&format!("{wanted}."))).then(|| {
             format!("{} runs on this machine's {} {version}", self.name, self.language.title())
         })
+    }
+
+    /// Packages that Node.js's `import` should find.
+    pub(crate) fn modules(&self) -> Option<PathBuf> {
+        (self.language == Language::Node).then(|| self.folder.join(MODULES))
     }
 
     /// The program that starts it.

@@ -194,16 +194,14 @@ async fn seen_running(layout: &Layout, id: &str) -> Instant {
 }
 
 fn container(engine: &Engine, spec: SandboxSpec) -> ContainerCreateBody {
-    let SandboxSpec {
-        code, program, folders, environment, cpu_quota_us, memory_mb, mounts, ..
-    } = spec;
+    let SandboxSpec { code, start, environment, cpu_quota_us, memory_mb, mounts, .. } = spec;
     let bytes = i64::from(memory_mb) << 20;
     let code = bind(&code, Path::new(TASK_ROOT), true);
     let shared = mounts.iter().map(|(host, target)| bind(host, target, false));
-    let of_host = folders.iter().map(|path| bind(path, path, true));
+    let of_host = start.folders.iter().map(|(path, target)| bind(path, target, true));
     let mounts = std::iter::once(code).chain(of_host).chain(shared).collect();
-    let program = program
-        .map_or_else(|| format!("{TASK_ROOT}/{PROGRAM}"), |program| program.display().to_string());
+    let program = start.program.unwrap_or_else(|| Path::new(TASK_ROOT).join(PROGRAM));
+    let program = program.display().to_string();
     let (user, group) = (rustix::process::getuid(), rustix::process::getgid());
     ContainerCreateBody {
         image: Some(engine.image()),

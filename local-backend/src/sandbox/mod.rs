@@ -4,9 +4,10 @@ pub(crate) mod cgroup;
 mod container;
 pub(crate) mod engine;
 pub(crate) mod process;
+mod start;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use crate::logs::InstanceLog;
 pub(crate) use container::Container;
 pub(crate) use engine::Engine;
 pub(crate) use process::{ProcessHost, ProcessSandbox};
+pub(crate) use start::Start;
 
 /// What an instance is started with.
 #[derive(Debug)]
@@ -25,10 +27,7 @@ pub(crate) struct SandboxSpec {
     pub(crate) id: String,
     /// The unpacked bundle.
     pub(crate) code: PathBuf,
-    /// What starts it instead of the bundle's own `bootstrap`: that of a managed runtime.
-    pub(crate) program: Option<PathBuf>,
-    /// Files and folders of the host that it reads, at their own paths.
-    pub(crate) folders: Vec<PathBuf>,
+    pub(crate) start: Start,
     /// Whole environment.
     pub(crate) environment: Vec<(String, String)>,
     /// CFS quota per [`crate::function::CPU_PERIOD_US`].
@@ -93,8 +92,16 @@ impl Host {
         }
     }
 
+    /// Where the function sees its layers, if that is not `/opt`.
+    pub(crate) fn layers_root<'a>(&self, folder: Option<&'a Path>) -> Option<&'a Path> {
+        match self {
+            Self::Docker(_) => None,
+            Self::Process(_) => folder,
+        }
+    }
+
     /// Where the function sees its code.
-    pub(crate) fn task_root(&self, spec_code: &std::path::Path) -> String {
+    pub(crate) fn task_root(&self, spec_code: &Path) -> String {
         match self {
             Self::Docker(_) => container::TASK_ROOT.to_owned(),
             Self::Process(_) => spec_code.display().to_string(),

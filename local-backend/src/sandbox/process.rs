@@ -63,15 +63,7 @@ impl ProcessHost {
 
     pub(crate) async fn start(&self, spec: SandboxSpec) -> Result<ProcessSandbox, SandboxError> {
         let SandboxSpec {
-            id,
-            code,
-            program,
-            environment,
-            cpu_quota_us,
-            memory_mb,
-            mounts,
-            log,
-            ..
+            id, code, start, environment, cpu_quota_us, memory_mb, mounts, log, ..
         } = spec;
         if let Some((host, target)) = mounts.iter().find(|(host, target)| host != target) {
             return Err(SandboxError::Entrypoint(format!(
@@ -80,7 +72,7 @@ impl ProcessHost {
                 target.display()
             )));
         }
-        let bootstrap = program.unwrap_or_else(|| code.join("bootstrap"));
+        let bootstrap = start.program.unwrap_or_else(|| code.join("bootstrap"));
         check_executable(&bootstrap)?;
         let group =
             Group::create(&self.parents, &id, cpu_quota_us, memory_mb).map_err(|source| {

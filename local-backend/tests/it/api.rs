@@ -97,10 +97,10 @@ async fn unknown_operations_and_strangers_are_refused() {
         for (method, path) in [
             (Method::GET, "/2015-03-31/event-source-mappings"),
             (Method::PATCH, FUNCTIONS),
-            (Method::PUT, "/2017-10-31/functions/f/concurrency"),
+            (Method::PUT, "/2019-09-30/functions/f/provisioned-concurrency"),
         ] {
             let reply = platform.send(method, path, &[], "").await;
-            assert_eq!(reply.error(), (501, "NotImplementedException"), "{path}");
+            assert_eq!(reply.error(), (404, "UnknownOperationException"), "{path}");
             assert!(reply.body["Message"].as_str().unwrap().contains(path), "{reply:?}");
         }
         for header in [("host", "evil.example"), ("origin", "https://evil.example")] {

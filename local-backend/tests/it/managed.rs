@@ -47,14 +47,15 @@ exports.handler = async (event, context) => {
     return { status: answer.StatusCode, payload: JSON.parse(Buffer.from(answer.Payload)) };
   }
   if (event.import) return require(event.import).WORDS;
+  const read = (path) => [path, require("fs").readFileSync(path, "utf8")];
   return {
     event,
+    files: Object.fromEntries((event.read ?? []).map(read)),
     version: process.versions.node.split(".").map(Number).slice(0, 2),
     environment: { ...process.env },
     directory: process.cwd(),
     function: context.functionName,
     remaining_ms: context.getRemainingTimeInMillis(),
-    arguments: process.execArgv,
   };
 };
 "#;
@@ -145,7 +146,11 @@ impl Tested {
         for (key, value) in set.as_object().unwrap() {
             settings[key] = value.clone();
         }
-        platform.create_probe(name, settings).await;
+        settings["FunctionName"] = json!(name);
+        settings["Role"] = json!("arn:aws:iam::000000000000:role/test");
+        settings["MemorySize"] = json!(512);
+        let reply = platform.post("/2015-03-31/functions", settings).await;
+        assert_eq!(reply.status, 201, "{reply:?}");
     }
 
     /// Name of a function of this runtime.
@@ -253,6 +258,121 @@ async fn a_function_calls_another_with_the_runtimes_own_sdk() {
         assert_eq!(answer["status"], 200);
         assert_eq!(answer["payload"]["function"], b.as_str());
         assert_eq!(answer["payload"]["event"], json!({ "from": "A" }));
+    })
+    .await;
+}
+
+/// A wrapper that marks what it starts.
+const WRAPPER: &str = "#!/bin/sh\nexport WRAPPED=\"$#:$1:$2\"\nexec \"$@\"\n";
+
+/// Publishes a layer and returns its ARN.
+async fn layer(platform: &Platform, name: &str, files: &[(&str, u32, &str)]) -> String {
+    let files: Vec<_> =
+        files.iter().map(|(name, mode, text)| (*name, *mode, text.as_bytes())).collect();
+    let content = json!({ "Content": { "ZipFile": STANDARD.encode(zip_of(&files)) } });
+    let reply = platform.post(&format!("/2018-10-31/layers/{name}/versions"), content).await;
+    assert_eq!(reply.status, 201, "{reply:?}");
+    reply.body["LayerVersionArn"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrapper_and_the_files_of_layers_are_seen() {
+    in_each(async |platform, tested| {
+        let f = tested.name("layered");
+        let first = layer(
+            platform,
+            "first",
+            &[
+                ("wrapper", 0o755, WRAPPER),
+                ("python/words.py", 0o644, "WORDS = 'first'\n"),
+                ("nodejs/node_modules/words/index.js", 0o644, "exports.WORDS = 'first';\n"),
+                ("both", 0o644, "first"),
+            ],
+        )
+        .await;
+        let second = layer(platform, "second", &[("both", 0o644, "second")]).await;
+        let variables = json!({ "AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrapper", "FUSELINE_VCPU": "1" });
+        let set = json!({ "Layers": [first, second], "Environment": { "Variables": variables } });
+        tested.create(platform, &f, &[(tested.file, tested.source)], set).await;
+
+        let answer = platform.invoke(&f, json!({})).await.ok();
+        let seen = environment(&answer);
+        let opt = seen.get("FUSELINE_OPT").map_or("/opt", String::as_str);
+        assert_eq!(opt == "/opt", platform.kind == SandboxKind::Docker, "{opt}");
+        assert!(seen["PATH"].ends_with(&format!("{opt}/bin")), "{}", seen["PATH"]);
+        assert!(seen["LD_LIBRARY_PATH"].ends_with(&format!("{opt}/lib")));
+        // As on AWS it is handed the interpreter and its arguments.
+        let count = seen["WRAPPED"].split(':').next().unwrap().parse::<u32>().unwrap();
+        assert!(count >= 2, "{}", seen["WRAPPED"]);
+        assert!(seen["WRAPPED"].contains(":/"), "{}", seen["WRAPPED"]);
+
+        assert_eq!(platform.invoke(&f, json!({ "import": "words" })).await.ok(), "first");
+        let read = format!("{opt}/both");
+        let answer = platform.invoke(&f, json!({ "read": [read] })).await.ok();
+        assert_eq!(answer["files"][&read], "second", "later layers lie over earlier ones");
+
+        let path = format!("/2015-03-31/functions/{f}/configuration");
+        let arns: Vec<_> = platform.get(&path).await.body["Layers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|layer| layer["Arn"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(arns, [first, second]);
+        // Without layers there is nothing left of them, and so no wrapper.
+        platform.put(&path, json!({ "Layers": [] })).await;
+        let reply = platform.invoke(&f, json!({})).await;
+        assert_eq!(reply.body["errorType"], "Runtime.ExitError", "{reply:?}");
+        let messages = platform.messages(&f).await;
+        assert!(messages.contains(&"/opt/wrapper: does not exist".to_owned()), "{messages:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_of_node_imports_the_runtimes_own_sdk_and_what_is_in_layers() {
+    in_each(async |platform, tested| {
+        if tested.file != "app.js" {
+            return;
+        }
+        let words = [
+            ("nodejs/node_modules/words/package.json", 0o644, r#"{ "main": "index.js" }"#),
+            ("nodejs/node_modules/words/index.js", 0o644, "exports.WORDS = 'layer';\n"),
+        ];
+        let arn = layer(platform, "words", &words).await;
+        let sdk = "import { LambdaClient } from '@aws-sdk/client-lambda';\n";
+        let handler = "export const handler = async () => `${typeof LambdaClient}`;\n";
+        let plain = format!("{sdk}{handler}");
+        tested.create(platform, "plain", &[("app.mjs", &plain)], json!({})).await;
+        assert_eq!(platform.invoke("plain", json!({})).await.ok(), "function");
+
+        let layered = format!("{sdk}import words from 'words';\n{handler}")
+            .replace("LambdaClient}`", "LambdaClient} ${words.WORDS}`");
+        let set = json!({ "Layers": [arn] });
+        tested.create(platform, "layered", &[("app.mjs", &layered)], set).await;
+        assert_eq!(platform.invoke("layered", json!({})).await.ok(), "function layer");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runtimes_that_cannot_be_had_are_refused_by_name() {
+    in_each_sandbox(async |platform| {
+        for (runtime, says) in [
+            ("java21", "does not run `java21`"),
+            ("python2.7", "does not run `python2.7`"),
+            ("nodejs99", "does not run `nodejs99`"),
+        ] {
+            let zip = STANDARD.encode(zip_of(&[("app.py", 0o644, b"")]));
+            let body = json!({
+                "FunctionName": "f", "Runtime": runtime, "Handler": "app.handler",
+                "Role": "arn:aws:iam::000000000000:role/test", "Code": { "ZipFile": zip },
+            });
+            let reply = platform.post("/2015-03-31/functions", body).await;
+            assert_eq!(reply.error(), (400, "InvalidParameterValueException"));
+            let message = reply.body["Message"].as_str().unwrap();
+            assert!(message.contains(says), "{message}");
+        }
     })
     .await;
 }

@@ -67,6 +67,7 @@ pub(crate) fn options(state: &Path, sandbox: SandboxChoice) -> Options {
         seed: 1,
         state_directory: state.to_owned(),
         idle_expiry: Duration::from_secs(600),
+        async_retry_delays: [Duration::from_millis(200), Duration::from_millis(400)],
     }
 }
 

@@ -1,9 +1,12 @@
 //! Versions and aliases as they run.
 
+use std::sync::Mutex;
+
 use http::{Method, StatusCode};
+use local_backend::{Options, SandboxChoice};
 use serde_json::{Value, json};
 
-use crate::support::{Platform, in_each_sandbox};
+use crate::support::{MACHINE, Platform, in_each_sandbox, with};
 
 fn labelled(label: &str) -> Value {
     json!({ "Environment": { "Variables": { "FUSELINE_VCPU": "1", "LABEL": label } } })
@@ -71,4 +74,38 @@ async fn deleted_versions_and_functions_are_gone() {
         assert_eq!(platform.get(function).await.error(), (404, "ResourceNotFoundException"));
     })
     .await;
+}
+
+/// Versions that a weighted alias leads 40 invocations to, one after the other.
+async fn choices(seed: u64) -> Vec<String> {
+    let _machine = MACHINE.read().await;
+    let choices = Mutex::new(Vec::new());
+    let seeded = |options: &mut Options| options.seed = seed;
+    with(SandboxChoice::Process, seeded, &async |platform: &Platform| {
+        platform.create_probe("f", labelled("one")).await;
+        publish(platform).await;
+        platform.put("/2015-03-31/functions/f/configuration", labelled("two")).await;
+        publish(platform).await;
+        let aliases = "/2015-03-31/functions/f/aliases";
+        let weights = json!({ "AdditionalVersionWeights": { "2": 0.5 } });
+        let alias = json!({ "Name": "live", "FunctionVersion": "1", "RoutingConfig": weights });
+        let reply = platform.post(aliases, alias).await;
+        assert_eq!((reply.status, &reply.body["RoutingConfig"]), (StatusCode::CREATED, &weights));
+        for _ in 0..40 {
+            let (version, label) = run(platform, "f:live").await;
+            assert_eq!(label, if version == "1" { "one" } else { "two" });
+            choices.lock().unwrap().push(version);
+        }
+    })
+    .await;
+    choices.into_inner().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weighted_aliases_choose_by_the_seed() {
+    let first = choices(1).await;
+    let second = first.iter().filter(|version| *version == "2").count();
+    assert!((5..=35).contains(&second), "{first:?}");
+    assert_eq!(choices(1).await, first);
+    assert_ne!(choices(2).await, first);
 }

@@ -1,10 +1,11 @@
 //! Algorithm 3.1 against brute force, on simulated workflows.
 
-use crate::common::{Case, CaseTask, Resumed, cases, drive, judge};
+use crate::common::{Case, CaseTask, Resumed, cases, drive, judge, name};
 use optimizer::brute_force::BruteForceSearch;
 use optimizer::deployment::Deployment;
 use optimizer::execution::Execution;
 use optimizer::fusion::{FusionParameters, FusionSearch};
+use optimizer::gate::{Check, Configuration, Force, Gate, Permission, TaskFacts};
 use optimizer::search::{self, Decision, Search, Step};
 use optimizer::simulator::Overhead;
 use optimizer::workflow::CallKind::{Async, Sync};
@@ -16,6 +17,20 @@ const PARAMETERS: FusionParameters = FusionParameters { executions: 5, seed: 3 }
 fn fusion(case: &Case) -> FusionSearch {
     let workflow = case.workflow();
     FusionSearch::new(&workflow, Deployment::unfused(&workflow), PARAMETERS)
+}
+
+/// A gate that has nothing against fusing the first `count` tasks.
+fn open_gate(count: usize) -> Gate {
+    let facts = TaskFacts {
+        runtime: "provided.al2023".to_owned(),
+        timeout_ms: 30_000,
+        role: None,
+        environment_bytes: 0,
+        package_bytes: Some(0),
+        max_payload_mb: Default::default(),
+        configuration: Configuration::default(),
+    };
+    Gate { tasks: (0..count).map(|at| (name(at), facts.clone())).collect(), ..Gate::default() }
 }
 
 /// A connected graph of up to five tasks with different sizes, without noise, and an SLO that the
@@ -237,4 +252,77 @@ fn a_workflow_of_200_tasks_is_fused_whole() {
     let course = drive(search, &case.simulator(), Resumed::No);
     assert_eq!(course.recommendation.deployment.functions().len(), 1);
     assert_eq!(course.trials.len(), 200);
+}
+
+#[test]
+fn a_forbidden_fusion_is_never_tried() {
+    // t0 waits for t1, which waits for t2; t0 and t2 may not share a function.
+    let case = Case::even(3, vec![(0, 1, Sync, 1), (1, 2, Sync, 1)]);
+    let mut gate = open_gate(3);
+    gate.apart = vec![[name(0), name(2)].into()];
+    let course = drive(fusion(&case).with_gate(gate), &case.simulator(), Resumed::Yes);
+    let together = |text: &str| {
+        let groups: optimizer::deployment::Groups = text.parse().unwrap();
+        groups.0.iter().any(|group| group.contains(&name(0)) && group.contains(&name(2)))
+    };
+    assert!(!course.trials.iter().any(|(text, _)| together(text)), "{:?}", course.trials);
+    // Either fusion alone would do; t1's call takes longer, because t2's time is in it.
+    assert_eq!(course.recommendation.deployment.to_string(), "(t0,t1)-(t2)");
+    let expected = "left t1 → t2 remote, untried: apart: `constraints.apart` keeps `t0` and `t2` \
+                    apart";
+    assert_eq!(course.recommendation.reasons.last().unwrap(), expected);
+}
+
+#[test]
+fn a_fusion_that_needs_consent_is_measured_and_left_until_it_is_given() {
+    let case = Case::even(2, vec![(0, 1, Sync, 1)]);
+    let mut gate = open_gate(2);
+    gate.tasks[1].configuration.reserved_concurrency = Some(5);
+    let course = drive(fusion(&case).with_gate(gate.clone()), &case.simulator(), Resumed::Yes);
+    assert_eq!(course.decisions(), [Decision::Measured, Decision::Undone]);
+    assert_eq!(course.recommendation.deployment.to_string(), "(t0)-(t1)");
+    let reason = &course.recommendation.reasons[1];
+    assert!(reason.starts_with("left t0 → t1 remote: reserved-concurrency: `t1` runs"), "{reason}");
+    let line = "to allow it: { fuse: [t0, t1], check: reserved-concurrency, reason: \"…\" }";
+    assert!(reason.contains(line), "{reason}");
+    assert!(reason.contains("(measured: cost per execution fell by "), "{reason}");
+
+    gate.allow = vec![Permission {
+        fuse: [name(0), name(1)].into(),
+        check: Check::ReservedConcurrency,
+        reason: None,
+        force: Force::Warnings,
+    }];
+    let course = drive(fusion(&case).with_gate(gate), &case.simulator(), Resumed::No);
+    assert_eq!(course.recommendation.deployment.to_string(), "(t0,t1)");
+}
+
+#[test]
+fn what_is_wanted_together_is_fused_if_it_keeps_the_slo() {
+    // Fusing is much dearer: t1 is busy for long and t0's memory is several times t1's.
+    let mut case = Case::even(2, vec![(0, 1, Sync, 0)]);
+    case.tasks[0] = CaseTask { cpu_us: 1_000, needed_mb: 30, memory_mb: 1_024 };
+    let mut gate = open_gate(2);
+    gate.together = vec![[name(0), name(1)].into()];
+    let wanted = || fusion(&case).with_gate(gate.clone());
+    let left = drive(fusion(&case), &case.simulator(), Resumed::No);
+    assert_eq!(left.recommendation.deployment.to_string(), "(t0)-(t1)");
+    let course = drive(wanted(), &case.simulator(), Resumed::No);
+    assert_eq!(course.recommendation.deployment.to_string(), "(t0,t1)");
+    let reason = &course.recommendation.reasons[1];
+    assert!(reason.starts_with("fused t0 → t1: asked for by `together`, cost per"), "{reason}");
+
+    let mut gate = gate.clone();
+    gate.tasks[0].timeout_ms = 10_000;
+    let held = drive(fusion(&case).with_gate(gate), &case.simulator(), Resumed::No);
+    assert_eq!(held.recommendation.deployment.to_string(), "(t0)-(t1)", "still gated");
+
+    let mut slow = Case::even(2, vec![(0, 1, Sync, 1)]);
+    slow.tasks[0] = CaseTask { cpu_us: 1_000, needed_mb: 30, memory_mb: 128 };
+    slow.tasks[1] = CaseTask { cpu_us: 50_000, needed_mb: 30, memory_mb: 1_769 };
+    slow.slo.latency_us = 200_000;
+    let mut gate = open_gate(2);
+    gate.together = vec![[name(0), name(1)].into()];
+    let held = drive(fusion(&slow).with_gate(gate), &slow.simulator(), Resumed::No);
+    assert_eq!(held.recommendation.deployment.to_string(), "(t0)-(t1)", "the SLO comes first");
 }

@@ -3,7 +3,7 @@
 pub(crate) mod fake;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ const HUNG: Duration = Duration::from_secs(120);
 /// A bundle to be.
 pub(crate) struct Bundle {
     tasks: BTreeMap<String, TaskManifest>,
+    /// Folder whose files are a task's package, for tasks that have one.
+    packages: BTreeMap<String, PathBuf>,
     environment: BTreeMap<String, String>,
 }
 
@@ -52,6 +54,7 @@ impl Bundle {
         };
         Self {
             tasks: names.iter().map(|name| ((*name).to_owned(), task(name))).collect(),
+            packages: BTreeMap::new(),
             environment: BTreeMap::new(),
         }
     }
@@ -59,6 +62,12 @@ impl Bundle {
     /// With a task changed.
     pub(crate) fn with(mut self, name: &str, change: impl FnOnce(&mut TaskManifest)) -> Self {
         change(self.tasks.get_mut(name).unwrap());
+        self
+    }
+
+    /// With the files of a folder as a task's package.
+    pub(crate) fn packaged(mut self, name: &str, folder: &Path) -> Self {
+        self.packages.insert(name.to_owned(), folder.to_owned());
         self
     }
 
@@ -71,8 +80,13 @@ impl Bundle {
     /// Starts the function.
     pub(crate) async fn start(self) -> Function {
         let folder = tempfile::tempdir().unwrap();
-        for task in self.tasks.values() {
-            std::fs::create_dir_all(folder.path().join(&task.directory)).unwrap();
+        for (name, task) in &self.tasks {
+            let directory = folder.path().join(&task.directory);
+            std::fs::create_dir_all(&directory).unwrap();
+            for file in self.packages.get(name).iter().flat_map(|from| from.read_dir().unwrap()) {
+                let file = file.unwrap();
+                std::fs::copy(file.path(), directory.join(file.file_name())).unwrap();
+            }
         }
         let manifest = Manifest { v: MANIFEST_VERSION, root: "a".to_owned(), tasks: self.tasks };
         let text = serde_json::to_string(&manifest).unwrap();

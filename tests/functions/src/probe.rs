@@ -1,4 +1,5 @@
-//! A function that does what its event says: burn CPU, sleep, allocate, call, fail or exit.
+//! A function that does what its event says: burn CPU, sleep, allocate, call, fail or exit. As the
+//! destination of asynchronous invocations it prints the record that it is told.
 //!
 //! Deployed by the tests and benchmarks of the supervisor and of the local backend; built on
 //! `lambda_runtime` and the ordinary AWS SDK like any user's function.
@@ -10,6 +11,22 @@ use aws_sdk_lambda::types::InvocationType;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Input {
+    Told(Record),
+    Do(Event),
+}
+
+/// Lambda's record of an asynchronous invocation that is over.
+#[derive(Deserialize, Serialize)]
+struct Record {
+    #[serde(rename = "requestContext")]
+    request_context: Value,
+    #[serde(flatten)]
+    rest: serde_json::Map<String, Value>,
+}
 
 /// What to do, in this order. Everything is optional.
 #[derive(Default, Deserialize)]
@@ -27,6 +44,8 @@ struct Event {
     calls: Vec<Call>,
     /// Environment variables to return.
     environment: Vec<String>,
+    /// Folder whose entries to return.
+    list: Option<String>,
     /// Text to print on standard output.
     print: Option<String>,
     /// Function error to return.
@@ -72,6 +91,8 @@ struct Answer {
     call_us: Vec<u64>,
     environment: Vec<Option<String>>,
     directory: String,
+    /// Names in `list`, sorted.
+    listed: Vec<String>,
     padding: String,
 }
 
@@ -79,14 +100,21 @@ struct Answer {
 async fn main() -> Result<(), Error> {
     let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let client = aws_sdk_lambda::Client::new(&config);
-    lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| handle(client.clone(), event))).await
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Input>| handle(client.clone(), event))).await
 }
 
 async fn handle(
     client: aws_sdk_lambda::Client,
-    event: LambdaEvent<Event>,
+    event: LambdaEvent<Input>,
 ) -> Result<Answer, Error> {
-    let (event, context) = event.into_parts();
+    let (input, context) = event.into_parts();
+    let event = match input {
+        Input::Do(event) => event,
+        Input::Told(record) => {
+            let print = Some(format!("told {}", serde_json::to_string(&record)?));
+            Event { print, ..Event::default() }
+        }
+    };
     let burn_us = burn(event.burn_ms, event.threads.max(1));
     // Even a sleep of nothing waits for the next tick of the timer, and invocations are timed.
     if event.sleep_ms > 0 {
@@ -126,8 +154,19 @@ async fn handle(
         call_us,
         environment: event.environment.iter().map(|key| std::env::var(key).ok()).collect(),
         directory: std::env::current_dir()?.display().to_string(),
+        listed: event.list.map_or(Ok(Vec::new()), |folder| entries(&folder))?,
         padding: "x".repeat(event.pad_bytes),
     })
+}
+
+/// Names of what is in a folder, sorted.
+fn entries(folder: &str) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Spends `total_ms` of CPU time over `threads` threads and returns the wall time in microseconds.

@@ -1,0 +1,116 @@
+//! What came of a request, from its answer and from the logs.
+
+use std::collections::BTreeMap;
+
+use optimizer::equivalence::{Body, CallMade, Replay};
+use optimizer::workflow::CallKind;
+use wire::payload::RecordedPayload;
+use wire::record::{self, CallRecord};
+
+use crate::assemble::{Logs, outcome};
+use crate::load::Sent;
+
+/// What came of a request whose logs are complete, with names for the identifiers that the platform
+/// gave.
+pub(crate) fn replay(sent: &Sent, logs: &Logs) -> Replay {
+    let mut names = BTreeMap::from([(sent.trace.clone(), "<trace id>".to_owned())]);
+    let mut replay = Replay {
+        status: sent.status,
+        error: sent.function_error.clone(),
+        payload: match &sent.not_json {
+            Some(bytes) => Body::Bytes { start: bytes.clone(), length: bytes.len() as u64 },
+            None => Body::Json(sent.answer.clone()),
+        },
+        calls: calls(&sent.request_id, logs, &mut names),
+    };
+    replay.name(&names);
+    replay
+}
+
+/// The calls made from an invocation.
+fn calls(request: &str, logs: &Logs, names: &mut BTreeMap<String, String>) -> Vec<CallMade> {
+    if request.is_empty() {
+        return Vec::new();
+    }
+    names.insert(request.to_owned(), "<request id>".to_owned());
+    let made = logs.calls.get(request).into_iter().flatten();
+    made.map(|call: &CallRecord| CallMade {
+        callee: call.callee.clone(),
+        kind: match call.kind {
+            record::CallKind::Sync => CallKind::Sync,
+            record::CallKind::Async => CallKind::Async,
+        },
+        outcome: outcome(call.outcome),
+        request: body(call.request_payload.as_ref(), call.request_bytes),
+        response: body(call.response_payload.as_ref(), call.response_bytes),
+        calls: calls(&call.callee_request, logs, names),
+    })
+    .collect()
+}
+
+fn body(recorded: Option<&RecordedPayload>, length: u64) -> Body {
+    match recorded {
+        Some(payload) if payload.cut => Body::Bytes { start: payload.bytes(), length },
+        Some(payload) => Body::whole(&payload.bytes()),
+        None => Body::Bytes { start: Vec::new(), length },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use optimizer::execution::Outcome;
+    use serde_json::json;
+    use wire::record::{CallOutcome, CallSite, RECORD_VERSION, Record};
+
+    use super::*;
+
+    fn line(from: &str, callee: &str, to: &str, payload: Option<&[u8]>) -> String {
+        Record::Call(CallRecord {
+            v: RECORD_VERSION,
+            trace: "1-0-0".into(),
+            function: "a".into(),
+            caller: "a".into(),
+            caller_request: from.into(),
+            callee: callee.into(),
+            callee_request: to.into(),
+            kind: record::CallKind::Sync,
+            site: CallSite::Inline,
+            start_us: 0,
+            duration_us: 0,
+            outcome: CallOutcome::Error,
+            request_bytes: 7,
+            response_bytes: 0,
+            request_payload: payload.map(|bytes| RecordedPayload::of(bytes, bytes.len())),
+            response_payload: payload.map(|_| RecordedPayload::of(b"", 0)),
+        })
+        .to_line()
+    }
+
+    #[test]
+    fn calls_become_a_tree_with_the_payloads_that_are_known() {
+        let mut logs = Logs::default();
+        logs.read_line(&line("r1", "b", "r2", Some(b"{\"of\":\"r1\"}")));
+        logs.read_line(&line("r2", "c", "", None));
+        let sent = Sent {
+            trace: "1-0-0".into(),
+            request_id: "r1".into(),
+            start_us: 0,
+            latency_us: 0,
+            outcome: Outcome::Ok,
+            status: 200,
+            function_error: None,
+            answer: json!("r1 called r2 in 1-0-0"),
+            not_json: None,
+        };
+        let got = replay(&sent, &logs);
+        let named = json!("<request id> called <request id> in <trace id>");
+        assert_eq!(got.payload, Body::Json(named));
+        let [b] = got.calls.as_slice() else { panic!("{got:?}") };
+        assert_eq!((b.callee.as_str(), b.outcome), ("b", Outcome::Error));
+        assert_eq!(b.request, Body::Json(json!({"of": "<request id>"})));
+        assert_eq!(b.response, Body::Bytes { start: Vec::new(), length: 0 });
+        let [c] = b.calls.as_slice() else { panic!("{got:?}") };
+        assert_eq!(c.request, Body::Bytes { start: Vec::new(), length: 7 });
+        assert!(c.calls.is_empty());
+    }
+}
