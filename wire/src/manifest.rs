@@ -35,7 +35,7 @@ pub const RUNTIMES_FOLDER: &str = "/var/fuseline/runtimes";
 /// Lambda's managed runtimes.
 #[must_use]
 pub fn is_custom(runtime: &str) -> bool {
-    runtime == "provided" || runtime.starts_with("provided.")
+    runtime.starts_with("provided")
 }
 
 /// What is in a bundle.
