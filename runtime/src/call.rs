@@ -13,6 +13,7 @@ use wire::record::CallOutcome;
 
 use crate::call_log::CallLog;
 use crate::clock;
+use crate::exit::Exit;
 use crate::instance::{Growth, Instance};
 use crate::message::{
     AMZN_REQUEST_ID, Answer, CLIENT_CONTEXT, EXECUTED_VERSION, FUNCTION_ERROR, FUNCTION_ERROR_BODY,
@@ -20,6 +21,7 @@ use crate::message::{
     function_error_body, read,
 };
 use crate::pool::{Context, Deadline, Ended, Job, Posted, PostedKind, ProcessId};
+use crate::runtime_api;
 use crate::task::Task;
 use crate::trace;
 
@@ -52,13 +54,13 @@ pub(crate) struct Served {
 
 /// What the callee's process is still to be told.
 #[derive(Default)]
-pub(crate) struct Receipt(Option<(oneshot::Sender<Answer>, StatusCode)>);
+pub(crate) struct Receipt(Option<(oneshot::Sender<Answer>, Answer)>);
 
 impl Receipt {
     /// Tells it.
     pub(crate) fn give(self) {
-        if let Some((process, status)) = self.0 {
-            let _ = process.send(Answer::empty(status));
+        if let Some((process, said)) = self.0 {
+            let _ = process.send(said);
         }
     }
 }
@@ -76,9 +78,9 @@ impl End {
         Self { outcome, payload: function_error_body(kind, message), receipt: Receipt::default() }
     }
 
-    fn crash(request_id: &str, what: &str) -> Self {
-        let message = format!("RequestId: {request_id} Error: {what}");
-        Self::stated(CallOutcome::Crash, "Runtime.ExitError", &message)
+    fn crash(request_id: &str, exit: &Exit) -> Self {
+        let payload = exit.body(request_id);
+        Self { outcome: CallOutcome::Crash, payload, receipt: Receipt::default() }
     }
 }
 
@@ -101,21 +103,12 @@ pub(crate) async fn serve(
             None => running.time_out(),
             Some(Ended::NotTaken) => continue,
             Some(Ended::Answered(posted)) => running.read(posted).await,
-            Some(Ended::Exited(how)) => {
-                End::crash(&request_id, &format!("Runtime exited with error: {how}"))
-            }
+            Some(Ended::Exited(exit)) => End::crash(&request_id, &exit),
             Some(Ended::InitFailed(failure)) => End {
                 outcome: CallOutcome::Crash,
                 payload: failure.body,
                 receipt: Receipt::default(),
             },
-            Some(Ended::Unanswered) => End::stated(
-                CallOutcome::Error,
-                "Runtime.Unknown",
-                &format!(
-                    "RequestId: {request_id} Error: Runtime asked for an event without answering"
-                ),
-            ),
         };
         let mut served = served(end, &request_id, &callee.version);
         if let Some(log) = log {
@@ -228,7 +221,7 @@ impl Running<'_> {
             return self.time_out();
         };
         self.callee.pool.release(self.process);
-        let accepted = Receipt(Some((receipt, StatusCode::ACCEPTED)));
+        let accepted = Receipt(Some((receipt, runtime_api::accepted())));
         match body {
             Ok(Read::Whole(payload, trailers)) => match trailers.get(FUNCTION_ERROR_TYPE) {
                 Some(kind) => End {
@@ -244,10 +237,10 @@ impl Running<'_> {
                 );
                 let mut end =
                     End::stated(CallOutcome::Error, "Function.ResponseSizeTooLarge", &message);
-                end.receipt.0 = accepted.0.map(|(to, _)| (to, StatusCode::PAYLOAD_TOO_LARGE));
+                end.receipt.0 = accepted.0.map(|(to, _)| (to, runtime_api::too_large()));
                 end
             }
-            Err(_) => End::crash(self.request_id, "Runtime exited without providing a reason"),
+            Err(_) => End::crash(self.request_id, &Exit::unexplained()),
         }
     }
 }

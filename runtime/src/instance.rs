@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitStatus};
 use tokio::sync::watch;
 
 use crate::attempts::Attempts;
@@ -122,9 +122,9 @@ impl Instance {
     }
 
     /// Notes that a child has ended.
-    pub(crate) fn process_ended(&self, pid: Pid, how: &str) {
+    pub(crate) fn process_ended(&self, pid: Pid, status: WaitStatus) {
         for task in self.tasks.values() {
-            if task.pool.exited(pid, how) {
+            if task.pool.exited(pid, status) {
                 return;
             }
         }

@@ -11,11 +11,10 @@ use wire::payload::{MAX_RECORDED_BYTES, RecordedPayload};
 use wire::record::{CallOutcome, InvocationRecord, RECORD_VERSION, Record};
 
 use crate::clock;
+use crate::exit::Exit;
 use crate::instance::{Growth, Instance, NotDispatched};
 use crate::lineage::Lineage;
-use crate::message::{
-    DEADLINE_MS, FUNCTION_ERROR_TYPE, INVOKED_ARN, JSON, TRACE_ID, full, function_error_body,
-};
+use crate::message::{DEADLINE_MS, FUNCTION_ERROR_TYPE, INVOKED_ARN, JSON, TRACE_ID, full};
 use crate::pool::{Deadline, Ended, Job, Posted, PostedKind, ProcessId};
 use crate::supervisor::SupervisorError;
 use crate::trace;
@@ -89,22 +88,14 @@ async fn run(
             Ok(Ended::Answered(posted)) => {
                 return Ok(answer(instance, upstream, event, process, posted).await?);
             }
-            Ok(Ended::Exited(how)) => {
-                return Ok(
-                    crash(upstream, event, &format!("Runtime exited with error: {how}")).await?
-                );
-            }
+            Ok(Ended::Exited(exit)) => return Ok(crash(upstream, event, &exit).await?),
             Ok(Ended::InitFailed(failure)) => {
                 let kind = failure.kind;
                 return Ok(error(upstream, event, kind, failure.body, CallOutcome::Crash).await?);
             }
-            Ok(Ended::Unanswered) => {
-                let what = "Runtime asked for an event without answering";
-                return Ok(crash(upstream, event, what).await?);
-            }
         }
     }
-    Ok(crash(upstream, event, "Runtime exited without taking the event").await?)
+    Ok(crash(upstream, event, &Exit::unexplained()).await?)
 }
 
 /// The invocation as the root task's runtime gets it: as the platform gave it.
@@ -159,7 +150,7 @@ async fn answer(
     instance.root().pool.release(process);
     let Ok(said) = sent else {
         // The runtime broke off its answer, or the Runtime API failed; then this fails, too.
-        return crash(upstream, event, "Runtime exited without providing a reason").await;
+        return crash(upstream, event, &Exit::unexplained()).await;
     };
     let outcome = match kind {
         PostedKind::Response if said.status.is_success() => CallOutcome::Ok,
@@ -171,11 +162,9 @@ async fn answer(
 }
 
 /// Reports that the root task's process ended, or did as good as that.
-async fn crash(upstream: &Upstream, event: &Event, what: &str) -> Result<Served, UpstreamError> {
-    let kind = "Runtime.ExitError";
-    let message = format!("RequestId: {} Error: {what}", event.request_id);
-    let body = function_error_body(kind, &message);
-    error(upstream, event, HeaderValue::from_static(kind), body, CallOutcome::Crash).await
+async fn crash(upstream: &Upstream, event: &Event, exit: &Exit) -> Result<Served, UpstreamError> {
+    let (kind, body) = (HeaderValue::from_static(exit.kind), exit.body(&event.request_id));
+    error(upstream, event, kind, body, CallOutcome::Crash).await
 }
 
 async fn error(

@@ -4,11 +4,14 @@
 //! has to be done in the child before `exec` is safe code only in a process of its own.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+
+use crate::runtime_api::{LAUNCH_FAILURE, PREFIX};
 
 /// First argument that makes the executable a launcher; the supervisor's process id, the process's
 /// out-of-memory score, the program and its arguments follow.
@@ -57,7 +60,33 @@ pub fn launch(mut arguments: impl Iterator<Item = OsString>) -> LaunchError {
     // Where the kernel does not offer it, it chooses by size alone.
     let _ = std::fs::write("/proc/self/oom_score_adj", oom_score.to_string());
     let source = Command::new(&program).args(arguments).exec();
-    LaunchError::Execute { program: program.to_string_lossy().into_owned(), source }
+    let program = program.to_string_lossy().into_owned();
+    // Without it the supervisor sees a runtime that ended at once, which is nearly as true.
+    let _ = report(&format!("fork/exec {program}: {}", reason(&source)));
+    LaunchError::Execute { program, source }
+}
+
+/// What the kernel said, as Go puts it, because Lambda's messages come from there.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut characters = text.chars();
+    characters
+        .next()
+        .map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}
+
+/// Tells the supervisor, on the port that is the child's, why it has no child.
+fn report(why: &str) -> io::Result<()> {
+    let api = std::env::var("AWS_LAMBDA_RUNTIME_API").map_err(io::Error::other)?;
+    let mut connection = TcpStream::connect(&api)?;
+    write!(
+        connection,
+        "POST {PREFIX}{LAUNCH_FAILURE} HTTP/1.1\r\nHost: {api}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{why}",
+        why.len()
+    )?;
+    // To its end: the supervisor then knows, before it hears that this process has ended.
+    connection.read_to_end(&mut Vec::new()).map(drop)
 }
 
 #[cfg(test)]
@@ -70,6 +99,12 @@ mod tests {
             let arguments = arguments.iter().map(OsString::from);
             assert!(matches!(launch(arguments), LaunchError::Arguments));
         }
+    }
+
+    #[test]
+    fn the_kernels_reason_is_given_as_lambda_gives_it() {
+        let error = io::Error::from_raw_os_error(2);
+        assert_eq!(reason(&error), "no such file or directory");
     }
 
     #[test]

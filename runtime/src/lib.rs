@@ -17,6 +17,7 @@ mod attempts;
 mod call;
 mod call_log;
 mod clock;
+mod exit;
 mod forward;
 mod instance;
 mod invocation;

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             complain(&failed);
-            ExitCode::FAILURE
+            ExitCode::from(failed.exit_code())
         }
     }
 }

@@ -75,7 +75,15 @@ pub(crate) fn full(body: Bytes) -> AnyBody {
 
 /// What a function error looks like to the function's caller.
 pub(crate) fn function_error_body(kind: &str, message: &str) -> Bytes {
-    serde_json::json!({ "errorType": kind, "errorMessage": message }).to_string().into()
+    // In Lambda's order.
+    #[derive(serde::Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Error<'a> {
+        error_type: &'a str,
+        error_message: &'a str,
+    }
+    let error = Error { error_type: kind, error_message: message };
+    serde_json::to_vec(&error).expect("text is JSON").into()
 }
 
 /// The error type in a function error's body, or nothing.

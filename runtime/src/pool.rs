@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use hyper::body::Incoming;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitStatus, kill_process_group};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::clock;
+use crate::exit::Exit;
 use crate::lineage::Lineage;
-use crate::message::{Answer, DEADLINE_MS};
+use crate::message::{Answer, DEADLINE_MS, function_error_body};
 use crate::output::Output;
 
 /// Names a process for the supervisor's whole life, as a process id does not.
@@ -62,12 +63,10 @@ pub(crate) enum Ended {
     Answered(Posted),
     /// The process reported that it cannot start.
     InitFailed(InitFailure),
-    /// The process ended before it answered: how, in Lambda's words.
-    Exited(String),
+    /// The process ended before it answered.
+    Exited(Exit),
     /// The process ended before it took the invocation, which may be given to another.
     NotTaken,
-    /// The process asked for its next invocation instead of answering.
-    Unanswered,
 }
 
 /// A process's answer, whose body is still to be read.
@@ -86,11 +85,20 @@ pub(crate) enum PostedKind {
     Error,
 }
 
-/// Why a process could not start.
+/// Why a process could not start, as it is reported to the Runtime API.
 #[derive(Clone, Debug)]
 pub(crate) struct InitFailure {
     pub(crate) kind: HeaderValue,
     pub(crate) body: Bytes,
+}
+
+/// How a process failed before it could take an invocation.
+#[derive(Clone, Debug)]
+pub(crate) enum StartFailure {
+    /// With a report.
+    Reported(InitFailure),
+    /// It just ended.
+    Exited(Exit, WaitStatus),
 }
 
 /// Whether a task can serve.
@@ -98,7 +106,7 @@ pub(crate) enum Readiness {
     /// A process has asked for an invocation, or would if it were not serving one.
     Ready,
     /// A process failed to start, and there is no other.
-    Failed(InitFailure),
+    Failed(StartFailure),
     /// Not known yet.
     Starting,
 }
@@ -114,7 +122,7 @@ pub(crate) struct Pool {
 struct State {
     processes: BTreeMap<ProcessId, Process>,
     /// Why the last process that failed to start did.
-    failure: Option<InitFailure>,
+    failure: Option<StartFailure>,
 }
 
 struct Process {
@@ -131,6 +139,8 @@ struct Process {
     initialised: bool,
     /// It is being ended and takes no invocation any more.
     doomed: bool,
+    /// Why its program could not be started.
+    not_started: Option<String>,
     work: Work,
     /// The invocation it has taken last.
     context: Option<Arc<Context>>,
@@ -179,6 +189,7 @@ impl Pool {
             waits: false,
             initialised: false,
             doomed: false,
+            not_started: None,
             work: Work::None,
             context: None,
         };
@@ -218,16 +229,12 @@ impl Pool {
         }
     }
 
-    /// Notes that a process has asked for an invocation, and so answered the one before or never will.
+    /// Notes that a process has asked for an invocation. It may still owe an answer to the one before,
+    /// and has until that one's deadline for it.
     fn arrive(&self, id: ProcessId) {
         if let Some(process) = self.lock().processes.get_mut(&id) {
             process.initialised = true;
             process.waits = true;
-            if !matches!(process.work, Work::Assigned(_))
-                && let Work::Running(ended) = std::mem::replace(&mut process.work, Work::None)
-            {
-                let _ = ended.send(Ended::Unanswered);
-            }
         }
         self.changed.notify_one();
     }
@@ -266,32 +273,37 @@ impl Pool {
             let _ = job.ended.send(Ended::InitFailed(failure.clone()));
         }
         process.doom();
-        state.failure = Some(failure);
+        state.failure = Some(StartFailure::Reported(failure));
         self.changed.notify_one();
     }
 
-    /// Notes that a process has ended, `how` in Lambda's words. Says whether it was one of the pool's.
-    pub(crate) fn exited(&self, pid: Pid, how: &str) -> bool {
+    /// Notes why the program of a process, which is about to end, could not be started.
+    pub(crate) fn not_started(&self, id: ProcessId, why: String) {
+        if let Some(process) = self.lock().processes.get_mut(&id) {
+            process.not_started = Some(why);
+        }
+    }
+
+    /// Notes that a process has ended. Says whether it was one of the pool's.
+    pub(crate) fn exited(&self, pid: Pid, status: WaitStatus) -> bool {
         let mut state = self.lock();
         let Some(id) = state.processes.iter().find(|(_, p)| p.pid == pid).map(|(id, _)| *id) else {
             return false;
         };
-        let process = state.processes.remove(&id).expect("it was just found");
+        let mut process = state.processes.remove(&id).expect("it was just found");
         process.server.abort();
+        // What it started ends with it, as the whole instance does on Lambda; a group's id is not
+        // given away again while one of its processes is left.
+        let _ = kill_process_group(pid, Signal::KILL);
+        let (exit, failure) = process.end(status);
         if !process.initialised && !process.doomed {
-            state.failure = Some(InitFailure {
-                kind: HeaderValue::from_static("Runtime.ExitError"),
-                body: crate::message::function_error_body(
-                    "Runtime.ExitError",
-                    &format!("Error: Runtime exited with error: {how}"),
-                ),
-            });
+            state.failure = Some(failure);
         }
         match process.work {
             // Whoever waited for it may have given up.
             Work::Assigned(job) if process.initialised => drop(job.ended.send(Ended::NotTaken)),
-            Work::Assigned(job) => drop(job.ended.send(Ended::Exited(how.to_owned()))),
-            Work::Running(ended) => drop(ended.send(Ended::Exited(how.to_owned()))),
+            Work::Assigned(job) => drop(job.ended.send(Ended::Exited(exit))),
+            Work::Running(ended) => drop(ended.send(Ended::Exited(exit))),
             Work::None | Work::Answering => {}
         }
         self.changed.notify_one();
@@ -352,7 +364,7 @@ impl Pool {
     }
 
     /// Waits until it is known whether the task can serve.
-    pub(crate) async fn ready(&self) -> Result<(), InitFailure> {
+    pub(crate) async fn ready(&self) -> Result<(), StartFailure> {
         loop {
             match self.readiness() {
                 Readiness::Ready => return Ok(()),
@@ -376,8 +388,13 @@ impl Pool {
 impl Process {
     /// The assigned invocation as the process gets it.
     fn take(&mut self) -> Option<(HeaderMap, Bytes)> {
-        let Work::Assigned(job) = std::mem::replace(&mut self.work, Work::None) else {
-            return None;
+        // It may wait for an invocation while it still works on another.
+        let job = match std::mem::replace(&mut self.work, Work::None) {
+            Work::Assigned(job) => job,
+            other => {
+                self.work = other;
+                return None;
+            }
         };
         let deadline_ms = match job.deadline {
             Deadline::At(time_ms) => time_ms,
@@ -397,6 +414,20 @@ impl Process {
             deadline_ms,
         }));
         Some((headers, job.payload))
+    }
+
+    /// How it ended: for the invocation that it had, and for whoever waits for it to start.
+    fn end(&mut self, status: WaitStatus) -> (Exit, StartFailure) {
+        let Some(why) = self.not_started.take() else {
+            let exit = Exit::of(status);
+            return (exit.clone(), StartFailure::Exited(exit, status));
+        };
+        let exit = Exit::not_started(why);
+        let failure = InitFailure {
+            kind: HeaderValue::from_static(exit.kind),
+            body: function_error_body(exit.kind, &format!("Error: {}", exit.message)),
+        };
+        (exit, StartFailure::Reported(failure))
     }
 
     fn doom(&mut self) {

@@ -56,7 +56,10 @@ async fn serve(stream: TcpStream, caller: Caller) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| route(&caller, request));
     // A connection ends when its process does, in whatever state; there is nobody to tell.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let mut http = http1::Builder::new();
+    // As Lambda writes them: scripts that are runtimes look for names with `grep` or in dictionaries.
+    http.title_case_headers(true);
+    let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn route(

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use rustix::process::WaitStatus;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::exit;
 use crate::instance::Instance;
 use crate::invocation;
 use crate::message::function_error_body;
-use crate::pool::InitFailure;
+use crate::pool::{InitFailure, StartFailure};
 use crate::reaper;
 use crate::settings::{self, Environment, Settings, SettingsError};
 use crate::upstream::{Upstream, UpstreamError};
@@ -43,12 +45,34 @@ pub enum SupervisorError {
     RootFailed {
         /// The task.
         task: String,
-        /// What its runtime reported, or how it ended.
+        /// What its runtime reported.
         report: String,
+    },
+    /// The root task's process ended before it asked for an event.
+    #[error("task `{task}` failed to start: {message}")]
+    RootExited {
+        /// The task.
+        task: String,
+        /// How it ended, in Lambda's words.
+        message: String,
+        /// How it ended.
+        status: WaitStatus,
     },
     /// The platform's Runtime API failed.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+}
+
+impl SupervisorError {
+    /// The exit code to end with. Does not return if a signal ended the root task before it asked for
+    /// an event: the supervisor then ends in the same way, which Lambda tells the function's caller.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::RootExited { status, .. } => exit::repeat(*status),
+            _ => 1,
+        }
+    }
 }
 
 /// Serves the function that `environment` describes until the platform stops it (`SIGTERM`).
@@ -108,9 +132,7 @@ async fn serve(
     loop {
         start_root(instance)?;
         if let Err(failure) = root.pool.ready().await {
-            let report = String::from_utf8_lossy(&failure.body).into_owned();
-            upstream.init_error(failure).await?;
-            return Err(SupervisorError::RootFailed { task: root.name.clone(), report });
+            return Err(root_failed(upstream, &root.name, failure).await?);
         }
         // The platform may freeze the instance while it has no event.
         instance.inline_calls_done().await;
@@ -119,6 +141,25 @@ async fn serve(
         invocation::serve(instance, upstream, event, first).await?;
         first = false;
     }
+}
+
+/// Reports that the root task cannot start, unless its process just ended, which Lambda reports itself.
+async fn root_failed(
+    upstream: &Upstream,
+    task: &str,
+    failure: StartFailure,
+) -> Result<SupervisorError, UpstreamError> {
+    let task = task.to_owned();
+    Ok(match failure {
+        StartFailure::Exited(exit, status) => {
+            SupervisorError::RootExited { task, message: exit.message, status }
+        }
+        StartFailure::Reported(failure) => {
+            let report = String::from_utf8_lossy(&failure.body).into_owned();
+            upstream.init_error(failure).await?;
+            SupervisorError::RootFailed { task, report }
+        }
+    })
 }
 
 /// Starts a process of the root task if there is none.

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, PipeWriter};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::process::Pid;
@@ -12,6 +12,9 @@ use wire::manifest::{TaskManifest, is_custom};
 use crate::launch::LAUNCH_ARGUMENT;
 use crate::pool::Pool;
 use crate::settings::{Environment, Settings};
+
+/// Variables whose value is a list of folders, `:` between them.
+const SEARCH_PATHS: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "NODE_PATH", "PYTHONPATH"];
 
 /// A task of the bundle with its processes.
 pub(crate) struct Task {
@@ -103,7 +106,7 @@ fn environment(
     name: &str,
     version: &str,
     task: &TaskManifest,
-    directory: &std::path::Path,
+    directory: &Path,
     settings: &Settings,
 ) -> Environment {
     let mut environment = settings.inherited.clone();
@@ -135,11 +138,22 @@ fn environment(
     set("AWS_LAMBDA_FUNCTION_NAME", OsStr::new(name));
     set("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", OsStr::new(&task.memory_mb.to_string()));
     set("AWS_LAMBDA_FUNCTION_VERSION", OsStr::new(version));
-    set("AWS_LAMBDA_LOG_GROUP_NAME", OsStr::new(&format!("/aws/lambda/{name}")));
+    let group = OsString::from("AWS_LAMBDA_LOG_GROUP_NAME");
+    // The root's is the function's own, which may have been given another than Lambda's default.
+    if name != root || !environment.contains_key(&group) {
+        environment.insert(group, format!("/aws/lambda/{name}").into());
+    }
     let stream = OsString::from("AWS_LAMBDA_LOG_STREAM_NAME");
     if let Some(shared) = environment.get(&stream).and_then(|name| name.to_str()) {
         let own = shared.replace(&format!("[{}]", settings.version), &format!("[{version}]"));
         environment.insert(stream, own.into());
+    }
+    if let Some(bundle) = settings.inherited.get(OsStr::new("LAMBDA_TASK_ROOT")) {
+        for name in SEARCH_PATHS {
+            if let Some(folders) = environment.get_mut(OsStr::new(name)) {
+                *folders = moved(folders, Path::new(bundle), directory);
+            }
+        }
     }
     for name in ["NO_PROXY", "no_proxy"] {
         let before = environment.get(OsStr::new(name));
@@ -151,6 +165,19 @@ fn environment(
         environment.insert("TMPDIR".into(), temporary.into());
     }
     environment
+}
+
+/// A list of folders in which those of the function's code are the task's own, whether Lambda has put
+/// them there or the task's configuration.
+fn moved(folders: &OsStr, code: &Path, directory: &Path) -> OsString {
+    let moved = |folder: PathBuf| match folder.strip_prefix(code) {
+        Ok(rest) if rest.as_os_str().is_empty() => directory.to_owned(),
+        Ok(rest) => directory.join(rest),
+        Err(_) => folder,
+    };
+    // A folder with a `:` in its name cannot be in such a list.
+    std::env::join_paths(std::env::split_paths(folders).map(moved))
+        .unwrap_or_else(|_| folders.to_owned())
 }
 
 /// A proxy must not come between a task and its supervisor.
@@ -166,6 +193,18 @@ fn without_loopback_proxy(before: Option<&OsString>) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_of_the_functions_code_are_the_tasks_own() {
+        let moved = |folders: &str| {
+            moved(OsStr::new(folders), Path::new("/var/task"), Path::new("/var/task/tasks/b"))
+        };
+        assert_eq!(moved("/opt/lib"), "/opt/lib");
+        assert_eq!(
+            moved("/lib64:/var/task:/var/task/lib:/var/tasks"),
+            "/lib64:/var/task/tasks/b:/var/task/tasks/b/lib:/var/tasks"
+        );
+    }
 
     #[test]
     fn loopback_is_added_to_the_hosts_without_a_proxy() {

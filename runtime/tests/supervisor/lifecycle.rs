@@ -1,5 +1,7 @@
 //! How the supervisor starts and ends, and what becomes of its children.
 
+use std::os::unix::process::ExitStatusExt as _;
+
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::{Value, json};
 use wire::record::CallOutcome;
@@ -7,14 +9,17 @@ use wire::record::CallOutcome;
 use crate::support::{Bundle, Function, python, within};
 
 #[tokio::test]
-async fn a_root_that_exits_while_starting_is_reported() {
-    let bundle = Bundle::of(&["a", "b"]).with("a", |task| task.command = vec!["/bin/false".into()]);
-    let mut function = bundle.start().await;
-    let posted = within(function.fake.init_error()).await;
-    assert_eq!(posted.headers["lambda-runtime-function-error-type"], "Runtime.ExitError");
-    let body: Value = serde_json::from_slice(&posted.body).unwrap();
-    assert_eq!(body["errorMessage"], "Error: Runtime exited with error: exit status 1");
-    assert_eq!(within(function.process.wait()).await.unwrap().code(), Some(1));
+async fn a_root_that_ends_while_starting_ends_the_supervisor_in_the_same_way() {
+    // Lambda then tells the function's caller how its runtime ended.
+    for (script, code, signal) in
+        [("exit 7", Some(7), None), ("exit 0", Some(0), None), ("kill -KILL $$", None, Some(9))]
+    {
+        let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+        let bundle = Bundle::of(&["a", "b"]).with("a", |task| task.command = command);
+        let mut function = bundle.start().await;
+        let ended = within(function.process.wait()).await.unwrap();
+        assert_eq!((ended.code(), ended.signal()), (code, signal), "{script}");
+    }
 }
 
 #[tokio::test]
@@ -22,7 +27,9 @@ async fn a_program_that_is_not_there_is_reported() {
     let bundle = Bundle::of(&["a"]).with("a", |task| task.command = vec!["./missing".into()]);
     let mut function = bundle.start().await;
     let posted = within(function.fake.init_error()).await;
-    assert!(String::from_utf8_lossy(&posted.body).contains("exit status 127"));
+    assert_eq!(posted.headers["lambda-runtime-function-error-type"], "Runtime.InvalidEntrypoint");
+    let body: Value = serde_json::from_slice(&posted.body).unwrap();
+    assert_eq!(body["errorMessage"], "Error: fork/exec ./missing: no such file or directory");
     assert_eq!(within(function.process.wait()).await.unwrap().code(), Some(1));
 }
 

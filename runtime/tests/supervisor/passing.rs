@@ -40,17 +40,17 @@ async fn a_function_error_passes_through() {
 #[tokio::test]
 async fn a_crash_is_reported_and_the_next_event_is_served() {
     let mut function = Bundle::of(&["a"]).start().await;
-    for code in [3, 0] {
+    for (code, how) in [
+        (3, "Runtime exited with error: exit status 3"),
+        (0, "Runtime exited without providing a reason"),
+    ] {
         let invoked = function.invoke(json!({ "exit": code })).await;
         assert_eq!(invoked.posted.kind, "error");
         assert_eq!(
             invoked.posted.headers["lambda-runtime-function-error-type"],
             "Runtime.ExitError"
         );
-        let message = format!(
-            "RequestId: {} Error: Runtime exited with error: exit status {code}",
-            invoked.request_id
-        );
+        let message = format!("RequestId: {} Error: {how}", invoked.request_id);
         assert_eq!(
             invoked.body,
             json!({ "errorType": "Runtime.ExitError", "errorMessage": message })

@@ -1,0 +1,249 @@
+//! AWS's Runtime Interface Emulator: where it comes from, and a function that it runs.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The package of PyPI that carries the emulator.
+const PACKAGE: &str = "aws-sam-cli==1.170.0";
+const MEMBER: &str = "samcli/local/rapid/aws-lambda-rie-x86_64";
+const SHA256: &str = "6b1e686e62ab2baf5759c412c4864276ef2a88b094fca53ec070637ccba9b9a5";
+
+/// Nothing here takes a tenth of it; a test that waits longer has hung.
+const HUNG: Duration = Duration::from_secs(120);
+
+/// The emulator's program, or `None`, said loudly, where it cannot be had.
+pub(crate) fn program() -> Option<&'static Path> {
+    static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| {
+        let got = fetch();
+        if let Err(why) = &got {
+            tests::skipped(&format!("conformance under AWS's Runtime Interface Emulator: {why}"));
+        }
+        got.ok()
+    });
+    program.as_deref()
+}
+
+/// Takes it from the cache, or out of its package into the cache.
+fn fetch() -> Result<PathBuf, String> {
+    if !cfg!(target_arch = "x86_64") {
+        return Err("the one that is known by its checksum is for x86_64".to_owned());
+    }
+    let cache = user_cache().ok_or("neither XDG_CACHE_HOME nor HOME is set")?.join("rie");
+    let place = cache.join("aws-lambda-rie");
+    if is_genuine(&place) {
+        return Ok(place);
+    }
+    std::fs::create_dir_all(&cache).map_err(|error| format!("{}: {error}", cache.display()))?;
+    let folder = tempfile::tempdir_in(&cache).map_err(|error| error.to_string())?;
+    let unpack =
+        "import glob, sys, zipfile; zipfile.ZipFile(glob.glob('*.whl')[0]).extract(sys.argv[1])";
+    run(
+        folder.path(),
+        &[
+            "python3",
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--disable-pip-version-check",
+            PACKAGE,
+        ],
+    )?;
+    run(folder.path(), &["python3", "-c", unpack, MEMBER])?;
+    let unpacked = folder.path().join(MEMBER);
+    run(folder.path(), &["chmod", "755", MEMBER])?;
+    if !is_genuine(&unpacked) {
+        return Err(format!("{MEMBER} of {PACKAGE} does not have the SHA-256 {SHA256}"));
+    }
+    std::fs::rename(&unpacked, &place).map_err(|error| error.to_string())?;
+    Ok(place)
+}
+
+fn is_genuine(file: &Path) -> bool {
+    let output = Command::new("sha256sum").arg(file).stderr(Stdio::null()).output();
+    output.is_ok_and(|output| output.stdout.starts_with(SHA256.as_bytes()))
+}
+
+fn run(folder: &Path, command: &[&str]) -> Result<(), String> {
+    let (program, arguments) = command.split_first().expect("it is not empty");
+    let output = Command::new(program).args(arguments).current_dir(folder).output();
+    let output = output.map_err(|error| format!("cannot start {program}: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim().lines().last().unwrap_or_default();
+    output.status.success().then_some(()).ok_or_else(|| format!("{}: {said}", command.join(" ")))
+}
+
+/// The user's folder of what is fetched or prepared once per machine.
+pub(crate) fn user_cache() -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty());
+    let cache = cache.map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+    Some(cache.join("fuseline"))
+}
+
+/// What the emulator answered, without what differs from run to run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Answer {
+    /// 200, or 502 where the emulator had to start the function anew.
+    pub(crate) status: u16,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    /// The body as text, with `ID` for the request's id and `CODE` for the task's folder.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", self.text()))
+    }
+}
+
+/// A function that the emulator runs.
+pub(crate) struct Emulated {
+    emulator: Child,
+    address: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+    pub(crate) folder: TempDir,
+    /// Folder of the task that serves the function's invocations.
+    pub(crate) code: PathBuf,
+}
+
+impl Emulated {
+    /// Starts the emulator, which starts `command` in `directory` at the first invocation, with
+    /// `environment` and what Lambda sets for a function called `a`.
+    pub(crate) fn start(
+        emulator: &Path,
+        folder: TempDir,
+        directory: &Path,
+        code: PathBuf,
+        command: &[String],
+        environment: &[(String, String)],
+    ) -> Self {
+        let [address, runtime_api] = free_addresses();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let emulator = Command::new(emulator)
+            .args(["--runtime-interface-emulator-address", &address])
+            .args(["--runtime-api-address", &runtime_api])
+            .args(command)
+            .current_dir(directory)
+            .env_clear()
+            .envs([
+                ("PATH", "/usr/bin:/bin"),
+                ("LD_LIBRARY_PATH", &format!("/lib64:{0}:{0}/lib", directory.display())),
+                ("LAMBDA_TASK_ROOT", directory.to_str().unwrap()),
+                ("AWS_LAMBDA_FUNCTION_NAME", "a"),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "7"),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
+                ("AWS_LAMBDA_FUNCTION_TIMEOUT", "60"),
+                ("AWS_REGION", "us-east-1"),
+                ("AWS_DEFAULT_REGION", "us-east-1"),
+                ("AWS_ACCESS_KEY_ID", "AKIDFUNCTION"),
+                ("AWS_SECRET_ACCESS_KEY", "secret"),
+                ("AWS_SESSION_TOKEN", "token"),
+            ])
+            .envs(environment.iter().cloned())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { emulator, address, client, folder, code }
+    }
+
+    /// Invokes the function.
+    pub(crate) async fn invoke(&self, payload: impl Into<Bytes>) -> Answer {
+        self.invoke_with(payload, &[]).await
+    }
+
+    /// Invokes the function with headers of the Lambda API.
+    pub(crate) async fn invoke_with(
+        &self,
+        payload: impl Into<Bytes>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let payload = payload.into();
+        let mut tick = tokio::time::interval(Duration::from_millis(10));
+        let answer = async {
+            loop {
+                let mut request = Request::post(format!(
+                    "http://{}/2015-03-31/functions/function/invocations",
+                    self.address
+                ));
+                for (name, value) in headers {
+                    request = request.header(*name, *value);
+                }
+                let request = request.body(Full::new(payload.clone())).unwrap();
+                match self.client.request(request).await {
+                    Ok(response) => break response,
+                    // It is not listening yet.
+                    Err(error) if error.is_connect() => drop(tick.tick().await),
+                    Err(error) => panic!("{error:?}\n{}", self.log()),
+                }
+            }
+        };
+        let answer = tokio::time::timeout(HUNG, answer).await;
+        let answer = answer.unwrap_or_else(|_| panic!("this hangs\n{}", self.log()));
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        Answer { status, body: self.without_what_differs(body) }
+    }
+
+    /// What the emulator and the function have printed.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    fn without_what_differs(&self, body: Bytes) -> Bytes {
+        let Ok(text) = std::str::from_utf8(&body) else { return body };
+        let text = text.replace(self.code.to_str().unwrap(), "CODE");
+        match request_id(&text) {
+            Some(id) => text.replace(&id, "ID").into(),
+            None => text.into(),
+        }
+    }
+}
+
+impl Drop for Emulated {
+    fn drop(&mut self) {
+        // It ends what it has started, which it cannot if it is killed.
+        let id = Pid::from_raw(self.emulator.id().cast_signed()).expect("a process has an id");
+        let _ = kill_process(id, Signal::TERM);
+        let _ = self.emulator.wait();
+    }
+}
+
+/// The first request id in a text: a UUID.
+fn request_id(text: &str) -> Option<String> {
+    let is_id = |part: &[u8]| {
+        part.iter().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+    };
+    let id = text.as_bytes().windows(36).find(|part| is_id(part))?;
+    Some(String::from_utf8_lossy(id).into_owned())
+}
+
+/// Addresses that are free for now.
+fn free_addresses() -> [String; 2] {
+    let listeners = [0, 0].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().to_string())
+}
