@@ -65,6 +65,15 @@ impl Observer for Progress {
                 self.line("\nverification: the same requests to both");
                 self.line(&format!("     {unfused}\n     {fused}"));
             }
+            RunEvent::PastSupervisor { calls } => {
+                for (task, count) in calls {
+                    self.line(&format!(
+                        "     notice: {count} calls of {task} left although it is inlined. The caller's SDK \
+                         may ignore AWS_ENDPOINT_URL_LAMBDA, as those from before mid-2023 do: update it \
+                         (boto3 1.28, @aws-sdk 3.388), or do not fuse {task}"
+                    ));
+                }
+            }
             RunEvent::Progress { answered, of, failed } => self.measure(answered, of, failed),
             RunEvent::TrialDecided { verdict, .. } => {
                 let word = decision(verdict.decision);

@@ -4,7 +4,7 @@
 //! invocation it was made from and the one it caused, and a `REPORT` line names the invocation it
 //! bills. Nothing depends on clocks of different machines agreeing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use optimizer::deployment::Deployment;
 use optimizer::execution::{Billed, Execution, Outcome, Span};
@@ -22,8 +22,8 @@ pub struct Logs {
     pub calls: BTreeMap<String, Vec<CallRecord>>,
     /// What was billed.
     pub reports: BTreeMap<String, Report>,
-    /// Invocations whose supervisor has written its records.
-    pub served: std::collections::BTreeSet<String>,
+    /// Invocations whose supervisor has written its records, with the function that served them.
+    pub served: BTreeMap<String, TaskName>,
 }
 
 impl Logs {
@@ -42,7 +42,7 @@ impl Logs {
                 }
             }
             Some(record::Record::Invocation(invocation)) => {
-                self.served.insert(invocation.request);
+                self.served.insert(invocation.request, TaskName(invocation.function));
             }
             None => {}
         }
@@ -53,8 +53,28 @@ impl Logs {
     pub(crate) fn is_complete(&self, request: &str) -> bool {
         let Some(report) = self.reports.get(request) else { return false };
         // An instance that was killed wrote no record of its last invocation.
-        (self.served.contains(request) || report.status != ReportStatus::Success)
+        (self.served.contains_key(request) || report.status != ReportStatus::Success)
             && self.calls_are_complete(request)
+    }
+
+    /// Invocations that no call record names, of functions whose task is inlined, by function: calls
+    /// that went past the supervisor, as those of an SDK do that ignores `AWS_ENDPOINT_URL_LAMBDA`.
+    #[must_use]
+    pub fn past_supervisor(&self, deployment: &Deployment) -> BTreeMap<TaskName, usize> {
+        let inlined: BTreeSet<&TaskName> =
+            deployment.functions().values().flat_map(|function| &function.inlined).collect();
+        let entry = deployment.functions().keys().next();
+        let named: BTreeSet<&str> =
+            self.calls.values().flatten().map(|call| call.callee_request.as_str()).collect();
+        let mut strays = BTreeMap::new();
+        for (request, function) in &self.served {
+            // The entry's own invocations come from outside.
+            let inlined = inlined.contains(function) && entry != Some(function);
+            if inlined && !named.contains(request.as_str()) {
+                *strays.entry(function.clone()).or_default() += 1;
+            }
+        }
+        strays
     }
 
     fn calls_are_complete(&self, request: &str) -> bool {
@@ -278,6 +298,29 @@ mod tests {
             response_payload: None,
         })
         .to_line()
+    }
+
+    #[test]
+    fn calls_past_the_supervisor_are_those_that_no_record_names() {
+        let mut logs = Logs::default();
+        let mut served = |function: &str, request: &str| {
+            let line = served(request)
+                .replace("\"function\":\"a\"", &format!("\"function\":\"{function}\""));
+            logs.read_line(&line);
+        };
+        served("a", "ra");
+        served("b", "rb");
+        served("b", "stray");
+        served("c", "rc");
+        logs.read_line(&call(("a", "ra"), ("b", "rb"), CallSite::Remote, (0, 1)));
+        let past = |text: &str| {
+            let deployment = Deployment::parse(&workflow(), text).unwrap();
+            logs.past_supervisor(&deployment).into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(past("(a)-(b)-(c)"), []);
+        // Not `c`, which is a function of its own and may have callers of its own.
+        assert_eq!(past("(a,b)-(c)"), [("b".into(), 1)]);
+        assert_eq!(past("(a,b,c)"), [("b".into(), 1), ("c".into(), 1)]);
     }
 
     fn report(request: &str, duration_ms: u64, tail: &str) -> String {

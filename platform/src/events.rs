@@ -1,6 +1,9 @@
 //! What happens during a long command, as one stream of typed events that every output is made of.
 
+use std::collections::BTreeMap;
+
 use optimizer::search::{Trial, Verdict};
+use optimizer::workflow::TaskName;
 use serde::Serialize;
 
 /// One thing that happened.
@@ -38,6 +41,11 @@ pub enum RunEvent {
     VerificationStarted {
         /// In notation, the unfused one first.
         deployments: [String; 2],
+    },
+    /// Calls of inlined tasks went past the supervisor to the tasks' own functions.
+    PastSupervisor {
+        /// How many, by task called.
+        calls: BTreeMap<TaskName, usize>,
     },
     /// Requests have been answered.
     Progress {

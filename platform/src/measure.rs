@@ -105,9 +105,12 @@ impl<'a> Bench<'a> {
             let sent = self.round(&deployed, warm as usize, &mut rng, &progress).await?;
             for ((arm, sent), executions) in arms.iter().zip(&sent).zip(&mut executions) {
                 let tasks = self.project.tasks.keys();
-                let observed =
-                    observe::executions(self.endpoint, arm, tasks, sent, &self.prices).await?;
-                executions.extend(observed);
+                let logs = observe::logs(self.endpoint, tasks, sent).await?;
+                let calls = logs.past_supervisor(arm);
+                if !calls.is_empty() {
+                    self.observer.on_event(RunEvent::PastSupervisor { calls });
+                }
+                executions.extend(observe::executions(&logs, arm, sent, &self.prices));
             }
             for deployed in &deployed {
                 self.deployer.retire(deployed).await?;

@@ -47,18 +47,14 @@ pub enum ObserveError {
 }
 
 /// Executions of everything that was sent to one deployment, in the order it was sent in.
-///
-/// # Errors
-/// If logs cannot be read or stay incomplete.
-pub async fn executions(
-    endpoint: &Endpoint,
+#[must_use]
+pub fn executions(
+    logs: &Logs,
     deployment: &Deployment,
-    tasks: impl Iterator<Item = &TaskName>,
     sent: &[Sent],
     prices: &PriceBook,
-) -> Result<Vec<Execution>, ObserveError> {
-    let logs = logs(endpoint, tasks, sent).await?;
-    Ok(sent.iter().filter_map(|one| assemble::execution(one, &logs, deployment, prices)).collect())
+) -> Vec<Execution> {
+    sent.iter().filter_map(|one| assemble::execution(one, logs, deployment, prices)).collect()
 }
 
 /// The functions' logs since the first request was sent, once everything that the requests caused

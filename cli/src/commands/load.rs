@@ -47,9 +47,14 @@ pub(crate) async fn run(arguments: &LoadArguments) -> Result<(), CliError> {
     .await;
     let prices = project.prices();
     let tasks = project.tasks.keys();
-    let executions = observe::executions(&endpoint, &deployment, tasks, &sent, &prices)
+    let logs = observe::logs(&endpoint, tasks, &sent)
         .await
         .map_err(|error| CliError::failed("the load was sent, but not measured", &error))?;
+    let calls = logs.past_supervisor(&deployment);
+    if !calls.is_empty() {
+        progress.on_event(RunEvent::PastSupervisor { calls });
+    }
+    let executions = observe::executions(&logs, &deployment, &sent, &prices);
     let measurement = Measurement::of(&deployment, &executions, arguments.seed);
     match target.format {
         Format::Json => render::json(&json!({

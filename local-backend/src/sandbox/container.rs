@@ -52,6 +52,7 @@ pub(crate) struct Container {
 
 impl Container {
     pub(crate) async fn start(engine: &Engine, spec: SandboxSpec) -> Result<Self, SandboxError> {
+        let _starting = engine.starting.read().await;
         let docker = engine.docker.clone();
         let options =
             CreateContainerOptionsBuilder::default().name(&format!("fuseline-{}", spec.id)).build();

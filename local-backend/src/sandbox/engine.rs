@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::Docker;
 use bollard::errors::Error;
@@ -15,6 +15,7 @@ use bollard::query_parameters::{
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
+use tokio::sync::RwLock;
 
 use crate::runtimes::HOST_LINKS;
 use crate::sandbox::cgroup::Layout;
@@ -23,6 +24,11 @@ use crate::sandbox::cgroup::Layout;
 pub(crate) const SERVER_LABEL: &str = "fuseline.server";
 /// Longest an engine may take to say that it is there.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// Longest wait for containers that are being started, before everything is removed.
+const START_LIMIT: Duration = Duration::from_secs(10);
+/// Longest wait for containers to leave a network, and how often that is looked at.
+const DETACH_LIMIT: Duration = Duration::from_secs(5);
+const DETACH_PAUSE: Duration = Duration::from_millis(100);
 /// Certificates of the host, so that functions can call the world.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -31,6 +37,9 @@ const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 pub(crate) struct Engine {
     pub(crate) docker: Docker,
     pub(crate) layout: Layout,
+    /// Held for reading while a container is being started. One that is killed in the middle of it
+    /// can leave an end in the network that Docker then never removes.
+    pub(crate) starting: RwLock<()>,
     server: String,
     gateway: IpAddr,
 }
@@ -67,7 +76,13 @@ impl Engine {
         match made.await {
             Ok(gateway) => {
                 let layout = Layout::of_this_machine();
-                Ok(Self { docker, layout, server: server.to_owned(), gateway })
+                Ok(Self {
+                    docker,
+                    layout,
+                    starting: RwLock::default(),
+                    server: server.to_owned(),
+                    gateway,
+                })
             }
             Err(error) => {
                 remove_left_behind(&docker, server).await;
@@ -97,6 +112,8 @@ impl Engine {
     }
 
     pub(crate) async fn remove_all(&self) {
+        // What is being started is killed all the same if that takes too long.
+        let _none_starting = tokio::time::timeout(START_LIMIT, self.starting.write()).await;
         remove_left_behind(&self.docker, &self.server).await;
     }
 }
@@ -210,13 +227,29 @@ pub(crate) async fn remove_left_behind(docker: &Docker, server: &str) {
     let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
     for network in docker.list_networks(Some(options)).await.unwrap_or_default() {
         if let Some(id) = network.id {
-            told("network", docker.remove_network(&id).await);
+            told("network", remove_network(docker, &id).await);
         }
     }
     let options = ListImagesOptionsBuilder::default().all(true).filters(&filters).build();
     for image in docker.list_images(Some(options)).await.unwrap_or_default() {
         let options = RemoveImageOptionsBuilder::default().force(true).build();
         told("image", docker.remove_image(&image.id, Some(options), None).await);
+    }
+}
+
+/// Removes a network once the containers have left it: one that someone else is removing already
+/// takes its time.
+async fn remove_network(docker: &Docker, id: &str) -> Result<(), Error> {
+    let until = Instant::now() + DETACH_LIMIT;
+    loop {
+        match docker.remove_network(id).await {
+            Err(Error::DockerResponseServerError { status_code: 403, .. })
+                if Instant::now() < until =>
+            {
+                tokio::time::sleep(DETACH_PAUSE).await;
+            }
+            result => return result,
+        }
     }
 }
 
