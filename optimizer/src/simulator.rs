@@ -1,7 +1,8 @@
 //! A small, deterministic model of a platform: it executes a workflow in virtual time.
 //!
-//! A task spends its CPU time, then makes its calls one after the other. A call served inside costs
-//! 0.3 ms, any other an invoke overhead, and the start of the callee's instance if there is none.
+//! A task spends its CPU time, then makes its calls one after the other. A call served inside takes
+//! 0.3 ms of CPU time from the quota that all tasks of the instance share, any other an invoke
+//! overhead, and the start of the callee's instance if there is none.
 //! There is one instance per function and one execution at a time, so the first execution starts
 //! every instance it reaches and the others none, unless an instance ran out of memory.
 
@@ -21,8 +22,8 @@ use crate::workflow::{CallKind, TaskName, Workflow};
 /// asynchronous cycles, from running away.
 pub const SPAN_LIMIT: usize = 2_000;
 
-/// Time that a call served inside its caller's instance takes on top of the callee's own.
-const INLINE_CALL_US: u64 = 300;
+/// CPU time that a call served inside its caller's instance takes on top of the callee's own.
+const INLINE_CALL_CPU_US: u64 = 300;
 
 /// Time between two executions.
 const PAUSE_US: u64 = 1_000;
@@ -224,9 +225,10 @@ impl<'a> Platform<'a> {
                 let inside = kind == CallKind::Sync && self.deployment.holds(root, callee);
                 let (call_us, outcome) = if inside {
                     let child = self.open(callee, root, Some(span), kind, now_us);
-                    let served = self.serve(callee, root, child, now_us + INLINE_CALL_US);
+                    let inline_us = self.on_quota_us(INLINE_CALL_CPU_US, root);
+                    let served = self.serve(callee, root, child, now_us + inline_us);
                     waiting_us += served.waiting_us;
-                    self.close(child, INLINE_CALL_US + served.duration_us, served.outcome)
+                    self.close(child, inline_us + served.duration_us, served.outcome)
                 } else {
                     let overhead_us = self.overhead_us();
                     self.invoke(callee, Some(span), kind, now_us, overhead_us)
@@ -283,8 +285,13 @@ impl<'a> Platform<'a> {
         let parameters = &self.simulator.parameters;
         let spread = parameters.jitter_permille.min(1_000) as usize;
         let permille = 1_000 + self.generator.below(2 * spread + 1) as u64 - spread as u64;
+        self.on_quota_us(parameters.tasks[task].cpu_us * permille / 1_000, root)
+    }
+
+    /// Time that work of one thread takes in the function of `root`.
+    fn on_quota_us(&self, cpu_us: u64, root: &TaskName) -> u64 {
         let vcpu = self.deployment.functions()[root].resources.vcpu.0;
-        parameters.tasks[task].cpu_us * permille / u64::from(vcpu.clamp(1, 1_000))
+        cpu_us * 1_000 / u64::from(vcpu.clamp(1, 1_000))
     }
 
     fn overhead_us(&mut self) -> u64 {
