@@ -200,6 +200,19 @@ mod tests {
     }
 
     #[test]
+    fn code_that_lambda_would_not_take_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = project(folder.path());
+        let large = std::fs::File::create(folder.path().join("b/large")).unwrap();
+        large.set_len(UNPACKED_LIMIT_BYTES).unwrap();
+        let supervisor = folder.path().join("supervisor");
+        let make = |inlined: &[TaskName]| bundle(&project, Some(&supervisor), &"a".into(), inlined);
+        assert!(make(&[]).is_ok());
+        let error = make(&["b".into()]).unwrap_err().to_string();
+        assert!(error.contains("`a` holds 250 MB unpacked, and Lambda takes 250 MB"), "{error}");
+    }
+
+    #[test]
     fn a_bundle_holds_supervisor_manifest_and_packages() {
         let folder = tempfile::tempdir().unwrap();
         let project = project(folder.path());

@@ -1,5 +1,5 @@
 //! What the supervisor costs: a fused call against the same SDK call to an endpoint that answers at
-//! once, and an invocation through the supervisor against one without it.
+//! once, an invocation through the supervisor against one without it, its start and its memory.
 //!
 //! `cargo bench` prints Criterion's estimates, and then the medians that the targets are about, taken
 //! in turns. Call times are the probe's own, taken around the SDK call.
@@ -151,6 +151,44 @@ impl Pair {
     }
 }
 
+/// Starts of each kind.
+const STARTS: usize = 30;
+
+/// Starts functions with and without the supervisor in turns, up to the first answer, and prints what
+/// the supervisor adds and how much memory it takes.
+async fn starts() {
+    let event = json!({});
+    let (mut added, mut resident_kb) = (Vec::new(), Vec::new());
+    for _ in 0..STARTS {
+        let before = Instant::now();
+        let bare = Bare::start().await;
+        invoke(&bare.fake, &event).await;
+        let without = before.elapsed();
+        let before = Instant::now();
+        let supervised = Bundle::of(&["a"]).start().await;
+        invoke(&supervised.fake, &event).await;
+        added.push(before.elapsed().as_micros() as i64 - without.as_micros() as i64);
+        resident_kb.push(resident_memory_kb(supervised.process.id()));
+    }
+    writeln!(
+        std::io::stdout().lock(),
+        "start: the supervisor adds {} us up to the first answer (80 % of {STARTS} starts: {} to {} \
+         us), and takes {} KB of resident memory",
+        at(&mut added, 50),
+        at(&mut added, 10),
+        at(&mut added, 90),
+        at(&mut resident_kb, 50),
+    )
+    .expect("standard output is open");
+}
+
+fn resident_memory_kb(process: Option<u32>) -> i64 {
+    let id = process.expect("it runs");
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the kernel says");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is there");
+    line.trim().trim_end_matches("kB").trim().parse().expect("a number of KB")
+}
+
 /// Measures where the instance has the processors it was given, in Criterion's way and in turns.
 fn measure(placement: &str, criterion: &mut Criterion) {
     let runtime =
@@ -170,6 +208,8 @@ fn measure(placement: &str, criterion: &mut Criterion) {
     }
     runtime.block_on(in_turns(&format!("call, {placement}"), &pair, time_calls));
     runtime.block_on(in_turns(&format!("invocation, {placement}"), &pair, time_invocations));
+    drop(pair);
+    runtime.block_on(starts());
 }
 
 fn main() {
