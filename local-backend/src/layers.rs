@@ -74,13 +74,14 @@ impl FunctionLayers {
         (!self.layers.is_empty()).then(|| layers.collect())
     }
 
-    /// Whether they and a function's code are small enough together.
-    pub(crate) fn check_size(&self, code: &Bundle) -> Result<(), ApiError> {
+    /// Whether they are small enough together with a function's code, if that is there already.
+    pub(crate) fn check_size(&self, code: Option<&Bundle>) -> Result<(), ApiError> {
         if self.layers.is_empty() {
             return Ok(());
         }
-        let code = bytes_below(&code.directory).map_err(|it| ApiError::service(it.to_string()))?;
-        let bytes = code + self.unpacked_bytes;
+        let code = code.map(|code| bytes_below(&code.directory)).transpose();
+        let code = code.map_err(|error| ApiError::service(error.to_string()))?;
+        let bytes = code.unwrap_or(0) + self.unpacked_bytes;
         if bytes > MAX_UNPACKED_BYTES {
             return Err(ApiError::invalid_parameter(format!(
                 "Function code combined with layers exceeds the maximum allowed size of {MAX_UNPACKED_BYTES} bytes. The actual size is {bytes} bytes."

@@ -90,6 +90,7 @@ async fn with_layers(backend: &Backend, settings: Settings) -> Result<Settings, 
         return Ok(settings);
     };
     let layers = backend.layers.merge(arns).await?;
+    layers.check_size(None)?;
     Ok(settings.with_layers(layers))
 }
 
@@ -107,7 +108,7 @@ async fn prepare(
             unpack(code).await?;
         }
         let layers = &of.configuration.layers;
-        layers.check_size(&of.code).map_err(|error| Fault {
+        layers.check_size(Some(&of.code)).map_err(|error| Fault {
             code: "InvalidParameterValueException",
             reason: error.message,
         })?;

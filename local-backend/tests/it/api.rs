@@ -35,7 +35,7 @@ async fn bad_functions_are_refused() {
         for (key, value, expect) in [
             ("MemorySize", json!(64), "128–10240"),
             ("Timeout", json!(1_000), "1–900"),
-            ("Runtime", json!("nodejs22.x"), "provided"),
+            ("Runtime", json!("java21"), "java21"),
             ("FunctionName", json!("a b"), "a b"),
             ("Code", json!({ "ZipFile": "bm8gemlw" }), "unzip"),
             ("Code", json!({ "ZipFile": "%" }), "base64"),
