@@ -91,7 +91,7 @@ fn the_optimizer_is_pure() {
 #[test]
 fn only_one_crate_names_each_outside_world() {
     let all = dependencies();
-    let functions = ["stock", "trainticket", "test-functions"];
+    let functions = ["runtime-bench", "stock", "trainticket", "test-functions"];
     for (package, names) in all.iter().filter(|(name, _)| !functions.contains(&name.as_str())) {
         let sdk = names.iter().any(|name| name.starts_with("aws-sdk-") || name == "aws-config");
         assert_eq!(sdk, package == "platform", "{package} and the AWS SDK");
