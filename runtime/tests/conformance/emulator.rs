@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -242,8 +242,23 @@ fn request_id(text: &str) -> Option<String> {
     Some(String::from_utf8_lossy(id).into_owned())
 }
 
-/// Addresses that are free for now.
+/// Ports below those that the kernel hands out by itself, so that nobody is given one between this
+/// look at it and the emulator's.
+const PORTS: std::ops::Range<u16> = 16_000..32_000;
+
+/// Addresses that are free, none of which this process has had before.
 fn free_addresses() -> [String; 2] {
-    let listeners = [0, 0].map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().to_string())
+    static NEXT: OnceLock<Mutex<u16>> = OnceLock::new();
+    let ports = PORTS.end - PORTS.start;
+    let start = || Mutex::new(u16::try_from(std::process::id() % u32::from(ports)).unwrap());
+    let mut next = NEXT.get_or_init(start).lock().unwrap();
+    [(); 2].map(|()| {
+        loop {
+            let address = (Ipv4Addr::LOCALHOST, PORTS.start + *next);
+            *next = (*next + 1) % ports;
+            if let Ok(listener) = TcpListener::bind(address) {
+                break listener.local_addr().unwrap().to_string();
+            }
+        }
+    })
 }
