@@ -7,6 +7,7 @@ use local_backend::{Options, PreparedRuntime, RuntimeError, SandboxReport, Serve
 use optimizer::deployment::{Deployment, DeploymentError};
 use optimizer::workflow::Workflow;
 use platform::command;
+use platform::deploy::Deployer;
 use platform::endpoint::Endpoint;
 use platform::events::{Observer, RunEvent};
 use platform::project::Project;
@@ -54,16 +55,11 @@ pub(crate) async fn build(project: &Project, progress: &Progress) -> Result<(), 
         local_backend::prepare_runtimes(&names, &mut |text| talk.line(text))
     });
     let prepared = prepared.await.map_err(std::io::Error::other).map_err(RuntimeError::from);
-    let failed = |error| {
+    let prepared = prepared.flatten().map_err(|error| {
         CliError::failed("a runtime cannot be prepared on this machine", &error)
             .or_try("nothing was deployed")
-    };
-    for notice in prepared
-        .and_then(|result| result)
-        .map_err(failed)?
-        .iter()
-        .filter_map(PreparedRuntime::notice)
-    {
+    })?;
+    for notice in prepared.iter().filter_map(PreparedRuntime::notice) {
         progress.line(&format!("notice: {notice}"));
     }
     Ok(())
@@ -124,12 +120,67 @@ fn socket_address(url: &str) -> Option<String> {
     valid.then(|| format!("{host}:{port}"))
 }
 
-/// Starts a local server for one command, at any free port.
-pub(crate) async fn start_own_server(
+/// A deployer with this program's supervisor.
+pub(crate) fn deployer<'a>(
+    endpoint: &'a Endpoint,
+    project: &'a Project,
+    target: &TargetArguments,
+) -> Result<Deployer<'a>, CliError> {
+    Ok(Deployer::new(endpoint, project, supervisor()?, target.endpoint_is_local()))
+}
+
+/// Does `work` at an endpoint that goes on afterwards, and leaves every task a function of its own there,
+/// whatever comes of it. `left` says how the functions are left if even that fails.
+pub(crate) async fn leaving_unfused<T>(
+    endpoint: &Endpoint,
+    project: &Project,
+    target: &TargetArguments,
+    left: &str,
+    work: impl Future<Output = Result<T, CliError>>,
+) -> Result<T, CliError> {
+    let put_back = async || {
+        deployer(endpoint, project, target)?.deploy_tasks().await.map_err(|error| {
+            CliError::failed(&format!("the functions are left as {left}"), &error)
+                .or_try("put them back with `fuseline deploy`")
+        })
+    };
+    tokio::select! {
+        result = work => {
+            let put_back = put_back().await;
+            // What stopped the work says more than that it could not be tidied up.
+            let result = result?;
+            put_back?;
+            Ok(result)
+        }
+        () = interrupted() => {
+            put_back().await?;
+            Err(CliError::Interrupted {
+                message: "the functions are deployed unfused, the alias `live` was not moved".into(),
+            })
+        }
+    }
+}
+
+/// Does `work` on a local server that is started for it, at any free port, and removed with all that it
+/// started, whatever happens.
+pub(crate) async fn on_own_server<T>(
     backend: &BackendArguments,
     seed: u64,
-) -> Result<Server, CliError> {
-    start_server(backend, 0, OWN_IDLE_EXPIRY, OWN_RETRY_DELAYS, seed).await
+    progress: &Progress,
+    work: impl AsyncFnOnce(&Server) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    // Asked for before anything is started, so that no interrupt falls between.
+    let interrupted = interrupted();
+    let server = start_server(backend, 0, OWN_IDLE_EXPIRY, OWN_RETRY_DELAYS, seed).await?;
+    progress.line(&format!("local backend: sandbox {}", sandbox_line(server.sandbox())));
+    let result = tokio::select! {
+        result = work(&server) => result,
+        () = interrupted => {
+            Err(CliError::Interrupted { message: "everything that was started is removed".into() })
+        }
+    };
+    server.shutdown().await;
+    result
 }
 
 /// Starts a local server.

@@ -6,8 +6,6 @@ use std::path::PathBuf;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode};
 
-use crate::runtimes::RuntimeError;
-
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -105,16 +103,6 @@ impl ApiError {
     /// Not a server error: clients would try again.
     pub(crate) fn unknown_operation(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "UnknownOperationException", message)
-    }
-}
-
-impl From<RuntimeError> for ApiError {
-    fn from(error: RuntimeError) -> Self {
-        match error {
-            RuntimeError::Io(_) => Self::service(error.to_string()),
-            // Not a server error: clients would try again, and nothing here gets better by itself.
-            _ => Self::invalid_parameter(error.to_string()),
-        }
     }
 }
 

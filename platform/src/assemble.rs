@@ -99,6 +99,7 @@ pub fn execution(
     let entry = deployment.functions().keys().next()?;
     let mut spans = vec![Span {
         task: entry.clone(),
+        step: None,
         function: entry.clone(),
         parent: None,
         kind: CallKind::Sync,
@@ -172,15 +173,13 @@ impl Assembly<'_> {
             let span = self.spans.len();
             self.spans.push(Span {
                 task: callee.clone(),
+                step: None,
                 function: match call.site {
                     CallSite::Inline => self.spans[parent].function.clone(),
                     CallSite::Remote => callee,
                 },
                 parent: Some(parent),
-                kind: match call.kind {
-                    record::CallKind::Sync => CallKind::Sync,
-                    record::CallKind::Async => CallKind::Async,
-                },
+                kind: kind(call.kind),
                 start_us: call.start_us,
                 duration_us: call.duration_us,
                 billed: None,
@@ -196,6 +195,14 @@ impl Assembly<'_> {
                 }
             }
         }
+    }
+}
+
+/// Whether the caller waited, in the words of workflows.
+pub(crate) fn kind(kind: record::CallKind) -> CallKind {
+    match kind {
+        record::CallKind::Sync => CallKind::Sync,
+        record::CallKind::Async => CallKind::Async,
     }
 }
 

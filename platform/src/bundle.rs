@@ -1,5 +1,6 @@
 //! Bundles: the zip that a function's code is, with the supervisor (unless a layer holds it), the
-//! manifest and every task's package, unchanged. Reproducible: the same input gives the same bytes, whatever the files' times.
+//! manifest and every task's package, unchanged. Reproducible: the same input gives the same bytes,
+//! whatever the files' times.
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};

@@ -224,6 +224,7 @@ impl<'a> Deployer<'a> {
                 form: self.form(task, &[])?,
             };
             let version = self.publish(&wanted, created).await?;
+            self.reserve(task).await?;
             versions.insert(task.0.clone(), version);
         }
         *self.own.lock().expect("not poisoned") = versions;
@@ -436,7 +437,6 @@ impl<'a> Deployer<'a> {
                 self.update_configuration(wanted).await?;
             }
         }
-        self.reserve(wanted.task).await?;
         let published = self
             .endpoint
             .lambda

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeSet;
 
-use wire::manifest::is_custom;
+use optimizer::gate::managed;
 
 /// Runtime of a zip that brings its own `bootstrap`.
 const CUSTOM_RUNTIME: &str = "provided.al2023";
@@ -42,7 +42,7 @@ impl PackageForm {
     /// The form for tasks of these runtimes on AWS.
     pub fn of<'r>(runtimes: impl IntoIterator<Item = &'r str>) -> Self {
         let mut managed: BTreeSet<String> =
-            runtimes.into_iter().filter(|name| !is_custom(name)).map(str::to_owned).collect();
+            managed(runtimes).into_iter().map(str::to_owned).collect();
         match (managed.pop_first(), managed.is_empty()) {
             (None, _) => Self::CustomRuntime,
             (Some(runtime), true) => Self::ManagedRuntime { runtime },

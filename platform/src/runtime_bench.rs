@@ -104,215 +104,196 @@ pub struct Start {
     pub range_ms: (f64, f64),
 }
 
-/// Measures all pairs of languages; every function gets `resources`.
-///
-/// # Errors
-/// If a deployment fails or a function does.
-pub async fn calls(
-    endpoint: &Endpoint,
-    project: &Project,
-    deployer: &Deployer<'_>,
-    resources: Resources,
-    calls_each: usize,
-    observer: &dyn Observer,
-) -> Result<Vec<Pair>, RuntimeBenchError> {
-    observer.on_event(RunEvent::Deploying { tasks: project.tasks.len() });
-    deployer.deploy_tasks().await?;
-    let groups = LANGUAGES.map(|language| format!("(from-{language},to-rust,to-python,to-node)"));
-    let mut deployed = Vec::new();
-    for deployment in [
-        Deployment::unfused(&project.workflow),
-        Deployment::parse(&project.workflow, &groups.join("-"))?,
-    ] {
-        let deployment = everywhere(deployment, resources);
-        deployed.push(deployer.deploy(&deployment, deployed.len() as u64 + 1).await?);
-    }
-    let turns = calls_each.div_ceil(TURN);
-    let of = (LANGUAGES.len() * LANGUAGES.len() * (turns + 1) * 3) as u64;
-    let mut answered = 0;
-    let mut pairs = Vec::new();
-    for caller in LANGUAGES {
-        for callee in LANGUAGES {
-            let from = Caller { endpoint, function: format!("from-{caller}") };
-            let to = format!("to-{callee}");
-            let (mut fused, mut remote) = (Vec::new(), Vec::new());
-            let (mut direct, mut in_process) = (Vec::new(), Vec::new());
-            for turn in 0..=turns {
-                let now = [
-                    from.call(&deployed[1], Some(&to)).await?,
-                    from.call(&deployed[0], Some(&to)).await?,
-                    from.call(&deployed[0], None).await?,
-                    invoke_directly(endpoint, &deployed[0], &to).await?,
-                ];
-                answered += 3;
-                observer.on_event(RunEvent::Progress { answered, of, failed: 0 });
-                // The first turn starts instances, connections and compilers.
-                if turn > 0 {
-                    let all = [&mut fused, &mut remote, &mut in_process, &mut direct];
-                    all.into_iter().zip(now).for_each(|(all, now)| all.extend(now));
+/// Measures one of the benchmark's workflows; every function gets `resources`.
+pub struct RuntimeBench<'a> {
+    /// Endpoint.
+    pub endpoint: &'a Endpoint,
+    /// Workflow.
+    pub project: &'a Project,
+    /// Its deployer.
+    pub deployer: &'a Deployer<'a>,
+    /// What every function gets.
+    pub resources: Resources,
+    /// Told of progress.
+    pub observer: &'a dyn Observer,
+}
+
+impl RuntimeBench<'_> {
+    /// Measures all pairs of languages, with so many calls of each kind.
+    ///
+    /// # Errors
+    /// If a deployment fails or a function does.
+    pub async fn calls(&self, each: usize) -> Result<Vec<Pair>, RuntimeBenchError> {
+        self.deploy_tasks().await?;
+        let workflow = &self.project.workflow;
+        let groups =
+            LANGUAGES.map(|language| format!("(from-{language},to-rust,to-python,to-node)"));
+        let unfused = self.deploy(Deployment::unfused(workflow), 1).await?;
+        let fused = self.deploy(Deployment::parse(workflow, &groups.join("-"))?, 2).await?;
+        let turns = each.div_ceil(TURN);
+        let of = (LANGUAGES.len() * LANGUAGES.len() * (turns + 1)) as u64;
+        let mut answered = 0;
+        let mut pairs = Vec::new();
+        for caller in LANGUAGES {
+            for callee in LANGUAGES {
+                let (from, to) = (format!("from-{caller}"), format!("to-{callee}"));
+                let mut times: [Vec<f64>; 4] = Default::default();
+                for turn in 0..=turns {
+                    let now = [
+                        self.call(&fused, &from, Some(&to)).await?,
+                        self.call(&unfused, &from, Some(&to)).await?,
+                        self.invoke_directly(&unfused, &to).await?,
+                        self.call(&unfused, &from, None).await?,
+                    ];
+                    answered += 1;
+                    self.observer.on_event(RunEvent::Progress { answered, of, failed: 0 });
+                    // The first turn starts instances, connections and compilers.
+                    if turn > 0 {
+                        times.iter_mut().zip(now).for_each(|(all, now)| all.extend(now));
+                    }
                 }
+                let [fused, remote, direct, in_process] = times.map(Times::of);
+                pairs.push(Pair { caller, callee, fused, remote, direct, in_process });
             }
-            pairs.push(Pair {
-                caller,
-                callee,
-                fused: Times::of(fused),
-                remote: Times::of(remote),
-                direct: Times::of(direct),
-                in_process: Times::of(in_process),
-            });
         }
+        for deployed in [&unfused, &fused] {
+            self.deployer.retire(deployed).await?;
+        }
+        Ok(pairs)
     }
-    for deployed in &deployed {
-        deployer.retire(deployed).await?;
-    }
-    Ok(pairs)
-}
 
-/// Measures how long groups of each language take to start, `rounds` times each.
-///
-/// # Errors
-/// If a deployment fails or a function does.
-pub async fn starts(
-    endpoint: &Endpoint,
-    project: &Project,
-    deployer: &Deployer<'_>,
-    resources: Resources,
-    rounds: u64,
-    observer: &dyn Observer,
-) -> Result<Vec<Start>, RuntimeBenchError> {
-    observer.on_event(RunEvent::Deploying { tasks: project.tasks.len() });
-    deployer.deploy_tasks().await?;
-    let of = (LANGUAGES.len() * GROUP_SIZES.len()) as u64 * rounds;
-    let mut starts = Vec::new();
-    for language in LANGUAGES {
-        let root = TaskName(format!("{language}-1"));
-        for tasks in GROUP_SIZES {
-            let inlined = |function: &TaskName| match *function == root {
-                true => (2..=tasks).map(|task| TaskName(format!("{language}-{task}"))).collect(),
-                false => Vec::new(),
-            };
-            let deployment = Deployment::from_groups(&project.workflow, inlined);
-            let deployment = everywhere(deployment, resources);
-            let mut init_ms = Vec::new();
-            for _ in 0..rounds {
-                let answered = (starts.len() as u64) * rounds + init_ms.len() as u64 + 1;
-                let deployed = deployer.deploy(&deployment, answered).await?;
-                init_ms.push(start(endpoint, &deployed, &root).await?);
-                deployer.retire(&deployed).await?;
-                observer.on_event(RunEvent::Progress { answered, of, failed: 0 });
+    /// Measures how long groups of each language take to start, `rounds` times each.
+    ///
+    /// # Errors
+    /// If a deployment fails or a function does.
+    pub async fn starts(&self, rounds: u64) -> Result<Vec<Start>, RuntimeBenchError> {
+        self.deploy_tasks().await?;
+        let of = (LANGUAGES.len() * GROUP_SIZES.len()) as u64 * rounds;
+        let mut answered = 0;
+        let mut starts = Vec::new();
+        for language in LANGUAGES {
+            let root = TaskName(format!("{language}-1"));
+            for tasks in GROUP_SIZES {
+                let inlined = |function: &TaskName| match *function == root {
+                    true => {
+                        (2..=tasks).map(|task| TaskName(format!("{language}-{task}"))).collect()
+                    }
+                    false => Vec::new(),
+                };
+                let deployment = Deployment::from_groups(&self.project.workflow, inlined);
+                let mut init_ms = Vec::new();
+                for _ in 0..rounds {
+                    answered += 1;
+                    let deployed = self.deploy(deployment.clone(), answered).await?;
+                    init_ms.push(self.start(&deployed, &root).await?);
+                    self.deployer.retire(&deployed).await?;
+                    self.observer.on_event(RunEvent::Progress { answered, of, failed: 0 });
+                }
+                init_ms.sort_unstable_by(f64::total_cmp);
+                starts.push(Start {
+                    language,
+                    tasks,
+                    init_ms: init_ms[init_ms.len() / 2],
+                    range_ms: (init_ms[0], init_ms[init_ms.len() - 1]),
+                });
             }
-            init_ms.sort_unstable_by(f64::total_cmp);
-            starts.push(Start {
-                language,
-                tasks,
-                init_ms: init_ms[init_ms.len() / 2],
-                range_ms: (init_ms[0], init_ms[init_ms.len() - 1]),
-            });
         }
+        Ok(starts)
     }
-    Ok(starts)
-}
 
-/// Every function with these resources.
-fn everywhere(deployment: Deployment, resources: Resources) -> Deployment {
-    let roots: Vec<TaskName> = deployment.functions().keys().cloned().collect();
-    roots.iter().fold(deployment, |deployment, root| deployment.with_resources(root, resources))
-}
+    async fn deploy_tasks(&self) -> Result<(), DeployError> {
+        self.observer.on_event(RunEvent::Deploying { tasks: self.project.tasks.len() });
+        self.deployer.deploy_tasks().await
+    }
 
-fn payload() -> Value {
-    json!({ "padding": "x".repeat(PAYLOAD_BYTES), "pad_bytes": PAYLOAD_BYTES })
-}
+    /// Deploys with the same resources for every function.
+    async fn deploy(
+        &self,
+        deployment: Deployment,
+        generation: u64,
+    ) -> Result<Deployed, DeployError> {
+        let roots: Vec<TaskName> = deployment.functions().keys().cloned().collect();
+        let same = |deployment: Deployment, root| deployment.with_resources(root, self.resources);
+        self.deployer.deploy(&roots.iter().fold(deployment, same), generation).await
+    }
 
-/// A function that makes calls.
-struct Caller<'a> {
-    endpoint: &'a Endpoint,
-    function: String,
-}
-
-impl Caller<'_> {
-    /// A turn of calls to `callee`, or of none that leave the process; times in microseconds.
+    /// A turn of calls from one function to another, or of none that leave the process; times in
+    /// microseconds.
     async fn call(
         &self,
         deployed: &Deployed,
+        caller: &str,
         callee: Option<&str>,
     ) -> Result<Vec<f64>, RuntimeBenchError> {
         let mut event = json!({ "rounds": TURN, "payload": payload() });
         if let Some(callee) = callee {
             event["function"] = json!(callee);
         }
-        let answer = invoke(self.endpoint, deployed, &self.function, &event).await?;
+        let output = self.send(deployed, caller, &event).await?;
+        let body = output.payload().map(Blob::as_ref).unwrap_or_default();
+        let answer: Value = serde_json::from_slice(body).unwrap_or_default();
         let times = answer["call_ns"].as_array().map(Vec::as_slice).unwrap_or_default();
         Ok(times.iter().filter_map(Value::as_f64).map(|ns| ns / 1000.0).collect())
     }
-}
 
-/// A turn of invocations by this program; times in microseconds.
-async fn invoke_directly(
-    endpoint: &Endpoint,
-    deployed: &Deployed,
-    function: &str,
-) -> Result<Vec<f64>, RuntimeBenchError> {
-    let mut times = Vec::with_capacity(TURN);
-    for _ in 0..TURN {
-        let started = Instant::now();
-        invoke(endpoint, deployed, function, &payload()).await?;
-        times.push(started.elapsed().as_secs_f64() * 1e6);
+    /// A turn of invocations by this program; times in microseconds.
+    async fn invoke_directly(
+        &self,
+        deployed: &Deployed,
+        function: &str,
+    ) -> Result<Vec<f64>, RuntimeBenchError> {
+        let mut times = Vec::with_capacity(TURN);
+        for _ in 0..TURN {
+            let started = Instant::now();
+            self.send(deployed, function, &payload()).await?;
+            times.push(started.elapsed().as_secs_f64() * 1e6);
+        }
+        Ok(times)
     }
-    Ok(times)
-}
 
-/// Init duration of a function's first instance, in milliseconds.
-async fn start(
-    endpoint: &Endpoint,
-    deployed: &Deployed,
-    root: &TaskName,
-) -> Result<f64, RuntimeBenchError> {
-    let output = send(endpoint, deployed, &root.0, &json!({})).await?;
-    let log = output.log_result().and_then(|log| BASE64_STANDARD.decode(log).ok());
-    let log = String::from_utf8_lossy(&log.unwrap_or_default()).into_owned();
-    let init_us = log.lines().find_map(Report::parse).and_then(|report| report.init_us);
-    init_us.map(|us| us as f64 / 1000.0).ok_or_else(|| RuntimeBenchError::Failed {
-        function: root.0.clone(),
-        message: "its log says nothing of a cold start".into(),
-    })
-}
+    /// Init duration of a function's first instance, in milliseconds.
+    async fn start(&self, deployed: &Deployed, root: &TaskName) -> Result<f64, RuntimeBenchError> {
+        let output = self.send(deployed, &root.0, &json!({})).await?;
+        let log = output.log_result().and_then(|log| BASE64_STANDARD.decode(log).ok());
+        let log = String::from_utf8_lossy(&log.unwrap_or_default()).into_owned();
+        let init_us = log.lines().find_map(Report::parse).and_then(|report| report.init_us);
+        init_us.map(|us| us as f64 / 1000.0).ok_or_else(|| RuntimeBenchError::Failed {
+            function: root.0.clone(),
+            message: "its log says nothing of a cold start".into(),
+        })
+    }
 
-async fn invoke(
-    endpoint: &Endpoint,
-    deployed: &Deployed,
-    function: &str,
-    event: &Value,
-) -> Result<Value, RuntimeBenchError> {
-    let output = send(endpoint, deployed, function, event).await?;
-    let body = output.payload().map(Blob::as_ref).unwrap_or_default();
-    Ok(serde_json::from_slice(body).unwrap_or_default())
-}
-
-async fn send(
-    endpoint: &Endpoint,
-    deployed: &Deployed,
-    function: &str,
-    event: &Value,
-) -> Result<InvokeOutput, RuntimeBenchError> {
-    let failed = |message| RuntimeBenchError::Failed { function: function.to_owned(), message };
-    let version = deployed.versions.get(&TaskName::from(function)).map(String::as_str);
-    let output = endpoint
-        .lambda
-        .invoke()
-        .function_name(function)
-        .qualifier(version.unwrap_or("$LATEST"))
-        .log_type(LogType::Tail)
-        .payload(Blob::new(event.to_string()))
-        .send()
-        .await
-        .map_err(|error| failed(aws_message(&error)))?;
-    match output.function_error() {
-        None => Ok(output),
-        Some(_) => {
-            let body = output.payload().map(Blob::as_ref).unwrap_or_default();
-            Err(failed(String::from_utf8_lossy(body).into_owned()))
+    async fn send(
+        &self,
+        deployed: &Deployed,
+        function: &str,
+        event: &Value,
+    ) -> Result<InvokeOutput, RuntimeBenchError> {
+        let failed = |message| RuntimeBenchError::Failed { function: function.to_owned(), message };
+        let version = deployed.versions.get(&TaskName::from(function)).map(String::as_str);
+        let output = self
+            .endpoint
+            .lambda
+            .invoke()
+            .function_name(function)
+            .qualifier(version.unwrap_or("$LATEST"))
+            .log_type(LogType::Tail)
+            .payload(Blob::new(event.to_string()))
+            .send()
+            .await
+            .map_err(|error| failed(aws_message(&error)))?;
+        match output.function_error() {
+            None => Ok(output),
+            Some(_) => {
+                let body = output.payload().map(Blob::as_ref).unwrap_or_default();
+                Err(failed(String::from_utf8_lossy(body).into_owned()))
+            }
         }
     }
+}
+
+fn payload() -> Value {
+    json!({ "padding": "x".repeat(PAYLOAD_BYTES), "pad_bytes": PAYLOAD_BYTES })
 }
 
 #[cfg(test)]

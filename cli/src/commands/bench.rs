@@ -1,18 +1,21 @@
 //! `fuseline bench runtime`: what a call inside an instance takes, by language.
 
-use local_backend::{InvokeOverhead, Server};
+use local_backend::InvokeOverhead;
 use optimizer::space::ResourceSpace;
 use optimizer::units::{MemoryMb, Resources};
 use platform::deploy::Deployer;
 use platform::endpoint::Endpoint;
 use platform::project::Project;
-use platform::runtime_bench::{self, Pair, RuntimeBenchError, Start};
+use platform::runtime_bench::{Pair, RuntimeBench, RuntimeBenchError, Start};
 use serde::Serialize;
 
 use crate::arguments::{BackendArguments, BenchRuntimeArguments, Format};
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::{render, session};
+
+/// Seed of the invoke overhead.
+const SEED: u64 = 1;
 
 /// What was measured.
 #[derive(Serialize)]
@@ -36,17 +39,9 @@ pub(crate) async fn run(arguments: &BenchRuntimeArguments) -> Result<(), CliErro
     let progress = Progress::new();
     session::build(&calls, &progress).await?;
     starts.check_code()?;
-    let interrupted = session::interrupted();
     let resources = ResourceSpace::lambda().resources_for_memory(MemoryMb(arguments.memory));
     let job = Job { arguments, progress: &progress, resources };
-    let report = tokio::select! {
-        report = job.run(&calls, &starts) => report?,
-        () = interrupted => {
-            return Err(CliError::Interrupted {
-                message: "what is left of its servers is removed at the next start of one".into(),
-            });
-        }
-    };
+    let report = job.run(&calls, &starts).await?;
     match arguments.format {
         Format::Json => render::json(&report),
         Format::Text => render::result(&text(&report)),
@@ -61,52 +56,50 @@ struct Job<'a> {
 
 impl Job<'_> {
     async fn run(&self, calls: &Project, starts: &Project) -> Result<Report, CliError> {
+        let each = usize::try_from(self.arguments.calls).unwrap_or(usize::MAX);
         let mut measured = Vec::new();
         for overhead in [InvokeOverhead::default(), InvokeOverhead::None] {
             self.progress.line(&format!("\ncalls, with an invoke overhead of {overhead}"));
-            let server = self.server(overhead).await?;
-            let pairs = self.calls(&server, calls).await;
-            server.shutdown().await;
-            measured.push(Calls { invoke_overhead: overhead.to_string(), pairs: pairs? });
+            let work = async |bench: &RuntimeBench<'_>| bench.calls(each).await;
+            let (_, pairs) = self.on_server(overhead, calls, work).await?;
+            measured.push(Calls { invoke_overhead: overhead.to_string(), pairs });
         }
         self.progress.line("\nstarts of groups");
-        let server = self.server(InvokeOverhead::None).await?;
-        let sandbox = server.sandbox().kind.to_string();
-        let started = self.starts(&server, starts).await;
-        server.shutdown().await;
-        Ok(Report { sandbox, resources: self.resources, calls: measured, starts: started? })
+        let rounds = u64::from(self.arguments.starts);
+        let work = async |bench: &RuntimeBench<'_>| bench.starts(rounds).await;
+        let (sandbox, starts) = self.on_server(InvokeOverhead::None, starts, work).await?;
+        Ok(Report { sandbox, resources: self.resources, calls: measured, starts })
     }
 
-    async fn server(&self, invoke_overhead: InvokeOverhead) -> Result<Server, CliError> {
+    /// Measures something on a server of its own; also says what functions ran in there.
+    async fn on_server<T>(
+        &self,
+        invoke_overhead: InvokeOverhead,
+        project: &Project,
+        measure: impl AsyncFnOnce(&RuntimeBench<'_>) -> Result<T, RuntimeBenchError>,
+    ) -> Result<(String, T), CliError> {
         let backend = BackendArguments {
             sandbox: self.arguments.sandbox,
             invoke_overhead,
             state: self.arguments.state.clone(),
         };
-        session::start_own_server(&backend, 1).await
+        session::on_own_server(&backend, SEED, self.progress, async |server| {
+            let endpoint = Endpoint::at(&server.endpoint()).await;
+            let deployer = Deployer::new(&endpoint, project, session::supervisor()?, true);
+            let bench = RuntimeBench {
+                endpoint: &endpoint,
+                project,
+                deployer: &deployer,
+                resources: self.resources,
+                observer: self.progress,
+            };
+            let measured = measure(&bench).await;
+            let measured =
+                measured.map_err(|error| CliError::failed("the benchmark stopped", &error))?;
+            Ok((server.sandbox().kind.to_string(), measured))
+        })
+        .await
     }
-
-    async fn calls(&self, server: &Server, project: &Project) -> Result<Vec<Pair>, CliError> {
-        let endpoint = Endpoint::at(&server.endpoint()).await;
-        let deployer = Deployer::new(&endpoint, project, session::supervisor()?, true);
-        let each = usize::try_from(self.arguments.calls).unwrap_or(usize::MAX);
-        runtime_bench::calls(&endpoint, project, &deployer, self.resources, each, self.progress)
-            .await
-            .map_err(stopped)
-    }
-
-    async fn starts(&self, server: &Server, project: &Project) -> Result<Vec<Start>, CliError> {
-        let endpoint = Endpoint::at(&server.endpoint()).await;
-        let deployer = Deployer::new(&endpoint, project, session::supervisor()?, true);
-        let rounds = u64::from(self.arguments.starts);
-        runtime_bench::starts(&endpoint, project, &deployer, self.resources, rounds, self.progress)
-            .await
-            .map_err(stopped)
-    }
-}
-
-fn stopped(error: RuntimeBenchError) -> CliError {
-    CliError::failed("the benchmark stopped", &error)
 }
 
 fn text(report: &Report) -> String {

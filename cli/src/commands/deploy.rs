@@ -5,7 +5,7 @@ use optimizer::gate::Effect;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
 use optimizer::workflow::{TaskName, Workflow};
-use platform::deploy::{Deployer, LIVE_ALIAS};
+use platform::deploy::LIVE_ALIAS;
 use platform::events::{Observer, RunEvent};
 use platform::project::Project;
 use serde_json::json;
@@ -23,8 +23,7 @@ pub(crate) async fn run(arguments: &DeployArguments) -> Result<(), CliError> {
     ask_gate(&project, &deployment, &progress)?;
     let endpoint = session::endpoint(target).await?;
     session::build(&project, &progress).await?;
-    let supervisor = session::supervisor()?;
-    let mut deployer = Deployer::new(&endpoint, &project, supervisor, target.endpoint_is_local());
+    let mut deployer = session::deployer(&endpoint, &project, target)?;
     if arguments.record_payloads {
         deployer = deployer.recording_payloads();
     }

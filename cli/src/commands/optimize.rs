@@ -3,7 +3,6 @@
 use local_backend::Server;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
-use platform::deploy::Deployer;
 use platform::endpoint::Endpoint;
 use platform::measure::{Bench, Effort};
 use platform::optimize::{self, Conditions, Parameters, Report, Verification};
@@ -23,34 +22,21 @@ pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
     let parameters = parameters(arguments)?;
     let progress = Progress::new();
     session::build(&project, &progress).await?;
+    let job = Job { arguments, project: &project, parameters: &parameters, progress: &progress };
     let report = if arguments.target.endpoint.is_some() {
         let endpoint = session::endpoint(&arguments.target).await?;
-        let interrupted = session::interrupted();
         let conditions = Conditions {
             platform: endpoint.url.clone(),
             sandbox: "unknown".into(),
             invoke_overhead: "as it is there".into(),
         };
-        let job =
-            Job { arguments, project: &project, parameters: &parameters, progress: &progress };
-        tokio::select! {
-            report = job.run(&endpoint, conditions) => {
-                let put_back = job.put_back(&endpoint).await;
-                // What stopped the optimisation says more than that it could not be tidied up.
-                let report = report?;
-                put_back?;
-                report
-            }
-            () = interrupted => {
-                job.put_back(&endpoint).await?;
-                return Err(CliError::Interrupted {
-                    message: "the functions are deployed unfused, the alias `live` was not moved"
-                        .into(),
-                });
-            }
-        }
+        let work = job.run(&endpoint, conditions);
+        let left = "the last trial had them";
+        session::leaving_unfused(&endpoint, &project, &arguments.target, left, work).await?
     } else {
-        on_own_server(arguments, &project, &parameters, &progress).await?
+        let (backend, seed) = (&arguments.backend, arguments.seed);
+        session::on_own_server(backend, seed, &progress, async |server| job.on(server).await)
+            .await?
     };
     match arguments.target.format {
         Format::Json => render::json(&report),
@@ -79,29 +65,6 @@ fn parameters(arguments: &OptimizeArguments) -> Result<Parameters, CliError> {
     })
 }
 
-/// Runs on a server that is started for it and removed with all it started, whatever happens.
-async fn on_own_server(
-    arguments: &OptimizeArguments,
-    project: &Project,
-    parameters: &Parameters,
-    progress: &Progress,
-) -> Result<Report, CliError> {
-    // Asked for before anything is started, so that no interrupt falls between.
-    let interrupted = session::interrupted();
-    let (backend, seed) = (&arguments.backend, arguments.seed);
-    let server = session::start_own_server(backend, seed).await?;
-    progress.line(&format!("local backend: sandbox {}", session::sandbox_line(server.sandbox())));
-    let job = Job { arguments, project, parameters, progress };
-    let result = tokio::select! {
-        report = job.on(&server) => report,
-        () = interrupted => {
-            Err(CliError::Interrupted { message: "everything that was started is removed".into() })
-        }
-    };
-    server.shutdown().await;
-    result
-}
-
 /// One optimisation, wherever it runs.
 struct Job<'a> {
     arguments: &'a OptimizeArguments,
@@ -122,7 +85,7 @@ impl Job<'_> {
     }
 
     async fn run(&self, endpoint: &Endpoint, conditions: Conditions) -> Result<Report, CliError> {
-        let deployer = self.deployer(endpoint)?;
+        let deployer = session::deployer(endpoint, self.project, &self.arguments.target)?;
         let prices = self.project.prices();
         let bench = Bench::new(
             endpoint,
@@ -136,19 +99,5 @@ impl Job<'_> {
         optimize::optimize(&bench, self.parameters, &gate, conditions)
             .await
             .map_err(|error| CliError::failed("the optimisation stopped", &error))
-    }
-
-    /// Leaves a server that goes on with every task as a function of its own.
-    async fn put_back(&self, endpoint: &Endpoint) -> Result<(), CliError> {
-        let deployer = self.deployer(endpoint)?;
-        deployer.deploy_tasks().await.map_err(|error| {
-            CliError::failed("the functions are left as the last trial had them", &error)
-                .or_try("put them back with `fuseline deploy`")
-        })
-    }
-
-    fn deployer<'a>(&'a self, endpoint: &'a Endpoint) -> Result<Deployer<'a>, CliError> {
-        let local = self.arguments.target.endpoint_is_local();
-        Ok(Deployer::new(endpoint, self.project, session::supervisor()?, local))
     }
 }

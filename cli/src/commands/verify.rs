@@ -1,7 +1,6 @@
 //! `fuseline verify`: whether a fused deployment answers like the unfused one.
 
 use optimizer::deployment::Deployment;
-use platform::deploy::Deployer;
 use platform::endpoint::Endpoint;
 use platform::events::{Observer, RunEvent};
 use platform::project::Project;
@@ -79,46 +78,22 @@ impl Job<'_> {
             None => self.templates(),
         };
         session::build(self.project, self.progress).await?;
-        let interrupted = session::interrupted();
-        let recording = self.arguments.record_payloads;
-        tokio::select! {
-            report = self.verify(&endpoint, &payloads, recording) => {
-                let put_back = self.put_back(&endpoint).await;
-                // What stopped the verification says more than that it could not be tidied up.
-                let report = report?;
-                put_back?;
-                Ok(report)
-            }
-            () = interrupted => {
-                self.put_back(&endpoint).await?;
-                Err(CliError::Interrupted {
-                    message: "the functions are deployed unfused, the alias `live` was not moved"
-                        .into(),
-                })
-            }
-        }
+        let work = self.verify(&endpoint, &payloads, self.arguments.record_payloads);
+        let left = "they were verified";
+        session::leaving_unfused(&endpoint, self.project, &self.arguments.target, left, work).await
     }
 
     /// On a server that is started for it and removed with all it started, whatever happens.
     async fn on_own_server(&self, given: Option<Payloads>) -> Result<Report, CliError> {
         let payloads = given.unwrap_or_else(|| self.templates());
         session::build(self.project, self.progress).await?;
-        let interrupted = session::interrupted();
-        let backend = &self.arguments.backend;
-        let server = session::start_own_server(backend, self.arguments.seed).await?;
-        let sandbox = session::sandbox_line(server.sandbox());
-        self.progress.line(&format!("local backend: sandbox {sandbox}"));
-        let endpoint = Endpoint::at(&server.endpoint()).await;
-        let result = tokio::select! {
+        let (backend, seed) = (&self.arguments.backend, self.arguments.seed);
+        session::on_own_server(backend, seed, self.progress, async |server| {
+            let endpoint = Endpoint::at(&server.endpoint()).await;
             // The logs go with the server, so they may hold payloads.
-            report = self.verify(&endpoint, &payloads, true) => report,
-            () = interrupted => {
-                let message = "everything that was started is removed".into();
-                Err(CliError::Interrupted { message })
-            }
-        };
-        server.shutdown().await;
-        result
+            self.verify(&endpoint, &payloads, true).await
+        })
+        .await
     }
 
     async fn verify(
@@ -127,7 +102,7 @@ impl Job<'_> {
         payloads: &Payloads,
         recording: bool,
     ) -> Result<Report, CliError> {
-        let mut deployer = self.deployer(endpoint)?;
+        let mut deployer = session::deployer(endpoint, self.project, &self.arguments.target)?;
         if recording {
             deployer = deployer.recording_payloads();
         }
@@ -170,18 +145,5 @@ impl Job<'_> {
             });
         }
         Ok(Payloads::Given { from: format!("{} recorded payloads", bodies.len()), bodies })
-    }
-
-    /// Leaves a server that goes on with every task as a function of its own.
-    async fn put_back(&self, endpoint: &Endpoint) -> Result<(), CliError> {
-        self.deployer(endpoint)?.deploy_tasks().await.map_err(|error| {
-            CliError::failed("the functions are left as they were verified", &error)
-                .or_try("put them back with `fuseline deploy`")
-        })
-    }
-
-    fn deployer<'a>(&'a self, endpoint: &'a Endpoint) -> Result<Deployer<'a>, CliError> {
-        let local = self.arguments.target.endpoint_is_local();
-        Ok(Deployer::new(endpoint, self.project, session::supervisor()?, local))
     }
 }

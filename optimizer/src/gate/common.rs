@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::runtime::Family;
+use super::runtime::{Family, managed};
 use super::verdict::{Effect, Finding};
 use super::{Group, Member};
 use crate::workflow::TaskName;
@@ -40,8 +40,7 @@ pub(super) fn runtime_start(group: &Group) -> Vec<Finding> {
 
 /// The managed runtimes of a function.
 pub(super) fn managed_runtimes<'a>(group: &Group<'a>) -> BTreeSet<&'a str> {
-    let runtimes = group.members().map(|member| member.facts.runtime.as_str());
-    runtimes.filter(|runtime| Family::of(runtime).is_some_and(Family::is_managed)).collect()
+    managed(group.members().map(|member| member.facts.runtime.as_str()))
 }
 
 /// Whether only a container image holds all its runtimes.

@@ -28,7 +28,7 @@ pub use facts::{
     Architecture, Configuration, DEFAULT_EPHEMERAL_STORAGE_MB, FileSystem, TaskFacts, Vpc,
 };
 pub use policy::{Effect as PolicyEffect, Policy, Privilege, Statement};
-pub use runtime::Family;
+pub use runtime::{Family, managed};
 pub use verdict::{Effect, Force, Level, Permission, Verdict};
 
 use verdict::Finding;

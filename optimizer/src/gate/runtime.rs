@@ -1,5 +1,7 @@
 //! Lambda's runtimes by their names, and what fusing has to know of them.
 
+use std::collections::BTreeSet;
+
 /// A language with Lambda's runtimes for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Family {
@@ -61,6 +63,12 @@ impl Family {
     pub fn starts_beside_others(self) -> bool {
         matches!(self, Self::Provided | Self::Python | Self::Node)
     }
+}
+
+/// Those of these runtimes that are Lambda's own.
+pub fn managed<'r>(runtimes: impl IntoIterator<Item = &'r str>) -> BTreeSet<&'r str> {
+    let is_managed = |runtime: &&str| Family::of(runtime).is_some_and(Family::is_managed);
+    runtimes.into_iter().filter(is_managed).collect()
 }
 
 #[cfg(test)]

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use optimizer::equivalence::{Body, CallMade, Replay};
-use optimizer::workflow::CallKind;
 use wire::payload::RecordedPayload;
-use wire::record::{self, CallRecord};
+use wire::record::CallRecord;
 
-use crate::assemble::{Logs, outcome};
+use crate::assemble::{Logs, kind, outcome};
 use crate::load::Sent;
 
 /// What came of a request whose logs are complete, with names for the identifiers that the platform
@@ -36,10 +35,7 @@ fn calls(request: &str, logs: &Logs, names: &mut BTreeMap<String, String>) -> Ve
     let made = logs.calls.get(request).into_iter().flatten();
     made.map(|call: &CallRecord| CallMade {
         callee: call.callee.clone(),
-        kind: match call.kind {
-            record::CallKind::Sync => CallKind::Sync,
-            record::CallKind::Async => CallKind::Async,
-        },
+        kind: kind(call.kind),
         outcome: outcome(call.outcome),
         request: body(call.request_payload.as_ref(), call.request_bytes),
         response: body(call.response_payload.as_ref(), call.response_bytes),
