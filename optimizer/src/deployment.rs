@@ -135,7 +135,7 @@ impl Deployment {
     ) -> Self {
         let position = |task: &TaskName| workflow.tasks().get_index_of(task);
         let mut functions = IndexMap::new();
-        let mut waiting = vec![workflow.entry().clone()];
+        let mut waiting: Vec<TaskName> = workflow.roots().into_iter().cloned().collect();
         while let Some(root) = waiting.pop() {
             if functions.contains_key(&root) {
                 continue;

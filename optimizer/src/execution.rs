@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::flow::StepName;
 use crate::units::{PicoUsd, Resources};
 use crate::workflow::{CallKind, TaskName};
 
@@ -48,11 +49,15 @@ pub struct Billed {
 pub struct Span {
     /// Task that ran.
     pub task: TaskName,
+    /// Step of an orchestrated workflow that invoked it; none for a call between tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepName>,
     /// Root of the function it ran in.
     pub function: TaskName,
-    /// Span that called it, as an index into the execution's spans; `None` for the entry.
+    /// Span that called it, as an index into the execution's spans; `None` for the entry and for what
+    /// an orchestrator invoked.
     pub parent: Option<usize>,
-    /// Whether its caller waited; the client waits for the entry.
+    /// Whether its caller waited; clients and orchestrators wait.
     pub kind: CallKind,
     /// When its caller called it, in microseconds since the Unix epoch.
     pub start_us: u64,
@@ -71,9 +76,10 @@ pub struct Execution {
     pub trace: String,
     /// End-to-end latency as the client saw it, in microseconds.
     pub latency_us: u64,
-    /// The entry first, every other span behind its parent.
+    /// The entry first, every other span behind its parent. What an orchestrator invoked is in the
+    /// order of its start; every attempt is a span.
     pub spans: Vec<Span>,
-    /// How the entry ended; `Ok` does not rule out failed spans that their callers handled.
+    /// How the entry, or the orchestrator, ended; `Ok` does not rule out failed spans that their callers handled.
     pub outcome: Outcome,
 }
 

@@ -10,6 +10,7 @@ pub mod comparison;
 pub mod deployment;
 pub mod equivalence;
 pub mod execution;
+pub mod flow;
 pub mod fusion;
 pub mod gate;
 pub mod measurement;

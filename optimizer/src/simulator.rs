@@ -256,6 +256,7 @@ impl<'a> Platform<'a> {
     ) -> usize {
         self.spans.push(Span {
             task: task.clone(),
+            step: None,
             function: function.clone(),
             parent,
             kind,

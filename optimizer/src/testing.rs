@@ -45,6 +45,7 @@ pub(crate) fn execution(latency_us: u64, init_us: Option<u64>, outcome: Outcome)
     };
     let span = Span {
         task: "a".into(),
+        step: None,
         function: "a".into(),
         parent: None,
         kind: CallKind::Sync,

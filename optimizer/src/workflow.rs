@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
 use serde::{Deserialize, Serialize};
 
+use crate::flow::Flow;
 use crate::units::Resources;
 
 /// Name of a task, and of the function it is deployed as.
@@ -62,6 +63,7 @@ pub struct Workflow {
     slo: Slo,
     tasks: IndexMap<TaskName, Task>,
     graph: DiGraph<TaskName, CallKind>,
+    flow: Option<Flow>,
 }
 
 /// What a workflow is written as.
@@ -72,21 +74,27 @@ struct Parts {
     slo: Slo,
     tasks: IndexMap<TaskName, Task>,
     calls: Vec<Call>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    flow: Option<Flow>,
 }
 
 impl TryFrom<Parts> for Workflow {
     type Error = WorkflowError;
 
     fn try_from(parts: Parts) -> Result<Self, WorkflowError> {
-        Self::new(parts.name, parts.entry, parts.slo, parts.tasks, &parts.calls)
+        let workflow = Self::new(parts.name, parts.entry, parts.slo, parts.tasks, &parts.calls)?;
+        match parts.flow {
+            None => Ok(workflow),
+            Some(flow) => workflow.with_flow(flow),
+        }
     }
 }
 
 impl From<Workflow> for Parts {
     fn from(workflow: Workflow) -> Self {
         let calls = workflow.calls().collect();
-        let Workflow { name, entry, slo, tasks, graph: _ } = workflow;
-        Self { name, entry, slo, tasks, calls }
+        let Workflow { name, entry, slo, tasks, graph: _, flow } = workflow;
+        Self { name, entry, slo, tasks, calls, flow }
     }
 }
 
@@ -99,6 +107,9 @@ pub enum WorkflowError {
     /// Synchronous calls form a cycle: tasks on it in calling order, the first again at the end.
     #[error("synchronous calls form a cycle: {}", .0.iter().map(|t| t.0.as_str()).collect::<Vec<_>>().join(" → "))]
     SynchronousCycle(Vec<TaskName>),
+    /// An orchestrator that invokes nothing.
+    #[error("the workflow invokes no task")]
+    NoTask,
     /// The percentile of the SLO is not within 1 to 100.
     #[error("an SLO's percentile is from 1 to 100, not {0}")]
     Percentile(u8),
@@ -140,11 +151,27 @@ impl Workflow {
             };
             graph.update_edge(caller, callee, kind);
         }
-        let workflow = Self { name, entry, slo, tasks, graph };
+        let workflow = Self { name, entry, slo, tasks, graph, flow: None };
         match workflow.synchronous_cycle() {
             Some(cycle) => Err(WorkflowError::SynchronousCycle(cycle)),
             None => Ok(workflow),
         }
+    }
+
+    /// The same workflow, its tasks run by an orchestrator. Its entry is then the first task that the
+    /// flow names.
+    ///
+    /// # Errors
+    /// If the flow names an unknown task, or none.
+    pub fn with_flow(mut self, flow: Flow) -> Result<Self, WorkflowError> {
+        let tasks = flow.tasks();
+        let unknown = flow.invoked().into_iter().find(|task| !self.tasks.contains_key(*task));
+        if let Some(task) = unknown {
+            return Err(WorkflowError::UnknownTask(task.clone()));
+        }
+        self.entry = tasks.first().map(|(_, task)| (*task).clone()).ok_or(WorkflowError::NoTask)?;
+        self.flow = Some(flow);
+        Ok(self)
     }
 
     /// Its name.
@@ -153,10 +180,24 @@ impl Workflow {
         &self.name
     }
 
-    /// Task that an execution starts with.
+    /// Task that an execution starts with; of an orchestrated workflow, the first it names.
     #[must_use]
     pub fn entry(&self) -> &TaskName {
         &self.entry
+    }
+
+    /// How an orchestrator runs the tasks; none if the entry calls the others.
+    #[must_use]
+    pub fn flow(&self) -> Option<&Flow> {
+        self.flow.as_ref()
+    }
+
+    /// The tasks that are invoked from outside the workflow's tasks: the entry first, then what an
+    /// orchestrator runs, each once.
+    #[must_use]
+    pub fn roots(&self) -> Vec<&TaskName> {
+        let flow = self.flow.iter().flat_map(|flow| flow.invoked());
+        std::iter::once(&self.entry).chain(flow).collect::<IndexSet<_>>().into_iter().collect()
     }
 
     /// What it promises.

@@ -73,6 +73,7 @@ impl Curves {
                 };
                 spans.push(Span {
                     task: root.clone(),
+                    step: None,
                     function: root,
                     parent: at.checked_sub(1),
                     kind: CallKind::Sync,
