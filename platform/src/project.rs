@@ -396,7 +396,9 @@ impl Resolver<'_> {
         let entry = TaskName(raw.entry.value.clone());
         Workflow::new(raw.name.value.clone(), entry, slo, tasks, &calls).map_err(|error| {
             match &error {
-                WorkflowError::UnknownTask(_) => self.unknown_task(raw, &raw.entry),
+                WorkflowError::UnknownTask(_) | WorkflowError::NoTask => {
+                    self.unknown_task(raw, &raw.entry)
+                }
                 WorkflowError::Percentile(_) => self.error(
                     raw.slo.percentile.referenced,
                     error.to_string(),

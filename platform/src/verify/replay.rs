@@ -69,7 +69,7 @@ mod tests {
             caller_request: from.into(),
             callee: callee.into(),
             callee_request: to.into(),
-            kind: record::CallKind::Sync,
+            kind: wire::record::CallKind::Sync,
             site: CallSite::Inline,
             start_us: 0,
             duration_us: 0,
