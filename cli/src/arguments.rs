@@ -213,8 +213,8 @@ pub(crate) struct BenchRuntimeArguments {
     /// Memory of every function in MB, which gives it a vCPU per 1769 MB
     #[arg(long, default_value_t = 1769, value_parser = clap::value_parser!(u32).range(128..=10_240))]
     pub(crate) memory: u32,
-    /// Calls of each kind between each pair of languages
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(25..=1_000_000))]
+    /// Calls of each kind between each pair of languages, rounded up to hundreds
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     pub(crate) calls: u32,
     /// Starts of each group
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]

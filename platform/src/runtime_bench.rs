@@ -24,7 +24,7 @@ use crate::events::{Observer, RunEvent};
 use crate::project::Project;
 
 /// Calls that one invocation makes.
-const TURN: usize = 25;
+const TURN: usize = 100;
 /// Payload of a call and of its answer, in bytes.
 const PAYLOAD_BYTES: usize = 1000;
 /// Languages, as the tasks of the benchmark's workflows are named.
@@ -74,6 +74,17 @@ impl Times {
     }
 }
 
+/// What a function of the benchmark does a turn of.
+#[derive(Clone, Copy, Debug)]
+enum Calls<'a> {
+    /// Calls this function.
+    Of(&'a str),
+    /// Asks whether it could.
+    DryRunOf(&'a str),
+    /// Does that function's work itself.
+    InProcess,
+}
+
 /// Calls from one language to another.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Pair {
@@ -83,6 +94,9 @@ pub struct Pair {
     pub callee: &'static str,
     /// The callee is inlined into the caller's function.
     pub fused: Times,
+    /// The same call to it as a dry run, which the supervisor answers at once: what the SDK and the
+    /// machine take, whatever is called.
+    pub sdk: Times,
     /// The callee is a function of its own.
     pub remote: Times,
     /// The callee is invoked by this program.
@@ -137,13 +151,14 @@ impl RuntimeBench<'_> {
         for caller in LANGUAGES {
             for callee in LANGUAGES {
                 let (from, to) = (format!("from-{caller}"), format!("to-{callee}"));
-                let mut times: [Vec<f64>; 4] = Default::default();
+                let mut times: [Vec<f64>; 5] = Default::default();
                 for turn in 0..=turns {
                     let now = [
-                        self.call(&fused, &from, Some(&to)).await?,
-                        self.call(&unfused, &from, Some(&to)).await?,
+                        self.call(&fused, &from, Calls::Of(&to)).await?,
+                        self.call(&fused, &from, Calls::DryRunOf(&to)).await?,
+                        self.call(&unfused, &from, Calls::Of(&to)).await?,
                         self.invoke_directly(&unfused, &to).await?,
-                        self.call(&unfused, &from, None).await?,
+                        self.call(&unfused, &from, Calls::InProcess).await?,
                     ];
                     answered += 1;
                     self.observer.on_event(RunEvent::Progress { answered, of, failed: 0 });
@@ -152,8 +167,8 @@ impl RuntimeBench<'_> {
                         times.iter_mut().zip(now).for_each(|(all, now)| all.extend(now));
                     }
                 }
-                let [fused, remote, direct, in_process] = times.map(Times::of);
-                pairs.push(Pair { caller, callee, fused, remote, direct, in_process });
+                let [fused, sdk, remote, direct, in_process] = times.map(Times::of);
+                pairs.push(Pair { caller, callee, fused, sdk, remote, direct, in_process });
             }
         }
         for deployed in [&unfused, &fused] {
@@ -217,18 +232,18 @@ impl RuntimeBench<'_> {
         self.deployer.deploy(&roots.iter().fold(deployment, same), generation).await
     }
 
-    /// A turn of calls from one function to another, or of none that leave the process; times in
-    /// microseconds.
+    /// A turn of calls that one function makes; times in microseconds.
     async fn call(
         &self,
         deployed: &Deployed,
         caller: &str,
-        callee: Option<&str>,
+        calls: Calls<'_>,
     ) -> Result<Vec<f64>, RuntimeBenchError> {
         let mut event = json!({ "rounds": TURN, "payload": payload() });
-        if let Some(callee) = callee {
+        if let Calls::Of(callee) | Calls::DryRunOf(callee) = calls {
             event["function"] = json!(callee);
         }
+        event["dry_run"] = json!(matches!(calls, Calls::DryRunOf(_)));
         let output = self.send(deployed, caller, &event).await?;
         let body = output.payload().map(Blob::as_ref).unwrap_or_default();
         let answer: Value = serde_json::from_slice(body).unwrap_or_default();

@@ -112,6 +112,7 @@ fn text(report: &Report) -> String {
         let mut table = render::table(&[
             "from → to",
             "in process p50",
+            "SDK alone p50",
             "fused p50",
             "p99",
             "other function p50",
@@ -124,6 +125,7 @@ fn text(report: &Report) -> String {
             table.add_row([
                 format!("{} → {}", pair.caller, pair.callee),
                 ms(pair.in_process.p50_us),
+                ms(pair.sdk.p50_us),
                 ms(pair.fused.p50_us),
                 ms(pair.fused.p99_us),
                 ms(pair.remote.p50_us),

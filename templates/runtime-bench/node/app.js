@@ -21,6 +21,13 @@ async function invoke(functionName, payload) {
   }
 }
 
+/** The same call, answered by whoever takes it first. */
+async function dryRun(functionName, payload) {
+  await client.send(
+    new InvokeCommand({ FunctionName: functionName, Payload: payload, InvocationType: 'DryRun' }),
+  );
+}
+
 /** The same answer without leaving the process: a plain call with JSON both ways. */
 function inProcess(payload) {
   return JSON.parse(JSON.stringify(answer(JSON.parse(payload))));
@@ -37,6 +44,8 @@ exports.handler = async (event) => {
     const started = process.hrtime.bigint();
     if (event.function === undefined) {
       inProcess(payload);
+    } else if (event.dry_run) {
+      await dryRun(event.function, payload);
     } else {
       await invoke(event.function, payload);
     }

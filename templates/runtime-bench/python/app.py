@@ -21,6 +21,11 @@ def invoke(function: str, payload: str) -> None:
         raise RuntimeError(f"{function} failed: {body}")
 
 
+def dry_run(function: str, payload: str) -> None:
+    """The same call, answered by whoever takes it first."""
+    CLIENT.invoke(FunctionName=function, Payload=payload, InvocationType="DryRun")
+
+
 def in_process(payload: str) -> None:
     """The same answer without leaving the process: a plain call with JSON both ways."""
     json.loads(json.dumps(answer(json.loads(payload))))
@@ -37,6 +42,8 @@ def handler(event: dict, _context: object) -> dict:
         started = time.perf_counter_ns()
         if function is None:
             in_process(payload)
+        elif event.get("dry_run"):
+            dry_run(function, payload)
         else:
             invoke(function, payload)
         times.append(time.perf_counter_ns() - started)

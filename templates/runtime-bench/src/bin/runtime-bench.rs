@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,6 +19,9 @@ struct Event {
     rounds: usize,
     /// Function to call; without one the calls stay in the process.
     function: Option<String>,
+    /// Whether the calls only ask if they could be made, which is answered without the function.
+    #[serde(default)]
+    dry_run: bool,
     /// What each call carries.
     #[serde(default)]
     payload: Value,
@@ -43,6 +47,7 @@ async fn handle(
     for _ in 0..event.rounds {
         let started = Instant::now();
         match &event.function {
+            Some(function) if event.dry_run => dry_run(client, function, &payload).await?,
             Some(function) => invoke(client, function, &payload).await?,
             None => in_process(&payload)?,
         }
@@ -69,6 +74,17 @@ async fn invoke(
         Some(_) => Err(format!("{function} failed: {body}").into()),
         None => Ok(()),
     }
+}
+
+/// The same call, answered by whoever takes it first.
+async fn dry_run(
+    client: &aws_sdk_lambda::Client,
+    function: &str,
+    payload: &str,
+) -> Result<(), Error> {
+    let invocation = client.invoke().function_name(function).payload(Blob::new(payload));
+    invocation.invocation_type(InvocationType::DryRun).send().await?;
+    Ok(())
 }
 
 /// The same answer without leaving the process: a plain call with JSON both ways.
