@@ -28,6 +28,11 @@ pub(crate) enum Command {
     Validate(ValidateArguments),
     /// Build the workflow's functions, deploy them and let the alias `live` call them
     Deploy(DeployArguments),
+    /// Write what AWS would be sent: zips, layers, and folders that images are built from
+    ///
+    /// Nothing is deployed. A function with tasks of several managed runtimes becomes the build context of a
+    /// container image; docs/IMAGES.md says what its base image has to hold.
+    Bundle(BundleArguments),
     /// Send one request to the deployed workflow and print its answer
     Invoke(InvokeArguments),
     /// Send load to the deployed workflow and print what it cost and how long it took
@@ -52,6 +57,10 @@ pub(crate) enum Command {
     /// Measure what Fuseline itself costs on this machine
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Make managed runtimes ready for functions on this machine, such as python3.12 and nodejs20.x
+    ///
+    /// Commands that deploy do it by themselves; this is for images and for machines that will be offline.
+    Prepare(PrepareArguments),
     /// Run a Lambda-compatible server on this machine until Ctrl-C
     ///
     /// Speaks the Lambda and CloudWatch Logs APIs on 127.0.0.1. Functions run in Docker containers,
@@ -129,6 +138,32 @@ pub(crate) struct DeployArguments {
     /// read them
     #[arg(long)]
     pub(crate) record_payloads: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BundleArguments {
+    /// Workflow file
+    #[arg(default_value = "fuseline.yaml")]
+    pub(crate) file: PathBuf,
+    /// Fusion to write, such as `(a,b)-(c)` [default: every task by itself]
+    #[arg(long, value_name = "GROUPS")]
+    pub(crate) setup: Option<String>,
+    /// Folder to write to: a new or an empty one
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) output: PathBuf,
+    /// How results are printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PrepareArguments {
+    /// Lambda's names of the runtimes
+    #[arg(required = true)]
+    pub(crate) runtimes: Vec<String>,
+    /// How results are printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
 }
 
 #[derive(Args, Debug)]

@@ -45,6 +45,7 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
     match arguments.command {
         Command::Validate(validate) => commands::validate::run(&validate),
         Command::Deploy(deploy) => commands::deploy::run(&deploy).await,
+        Command::Bundle(bundle) => commands::bundle::run(&bundle).await,
         Command::Invoke(invoke) => commands::invoke::run(&invoke).await,
         Command::Load(load) => commands::load::run(&load).await,
         Command::Status(status) => commands::status::run(&status).await,
@@ -52,6 +53,7 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Verify(verify) => commands::verify::run(&verify).await,
         Command::Destroy(destroy) => commands::destroy::run(&destroy).await,
         Command::Bench(BenchCommand::Runtime(runtime)) => commands::bench::run(&runtime).await,
+        Command::Prepare(prepare) => commands::prepare::run(&prepare).await,
         Command::Local(local) => commands::local::run(&local).await,
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use local_backend::{Options, PreparedRuntime, RuntimeError, SandboxReport, Server};
 use optimizer::deployment::{Deployment, DeploymentError};
+use optimizer::gate::Effect;
 use optimizer::workflow::Workflow;
 use platform::command;
 use platform::deploy::Deployer;
@@ -40,6 +41,13 @@ pub(crate) fn load_to_deploy(file: &Path) -> Result<Project, CliError> {
 /// Runs the project's `build`, checks what it made, and prepares the managed runtimes that its
 /// functions need on this machine, which takes some minutes once.
 pub(crate) async fn build(project: &Project, progress: &Progress) -> Result<(), CliError> {
+    build_code(project, progress).await?;
+    let runtimes = project.tasks.values().map(|task| task.runtime.clone()).collect();
+    prepare_runtimes(runtimes, progress).await.map(drop)
+}
+
+/// Runs the project's `build` and checks what it made.
+pub(crate) async fn build_code(project: &Project, progress: &Progress) -> Result<(), CliError> {
     if let Some(command) = &project.build {
         progress.on_event(RunEvent::Building { command: command.clone() });
     }
@@ -47,22 +55,33 @@ pub(crate) async fn build(project: &Project, progress: &Progress) -> Result<(), 
         CliError::failed("the functions cannot be built", &error)
             .or_try("correct what the command printed above; nothing was deployed")
     })?;
-    project.check_code()?;
-    let runtimes: Vec<String> = project.tasks.values().map(|task| task.runtime.clone()).collect();
+    Ok(project.check_code()?)
+}
+
+/// Makes managed runtimes ready on this machine; tells of interpreters of another version.
+pub(crate) async fn prepare_runtimes(
+    names: Vec<String>,
+    progress: &Progress,
+) -> Result<Vec<PreparedRuntime>, CliError> {
     let talk = progress.clone();
     let prepared = tokio::task::spawn_blocking(move || {
-        let names: Vec<&str> = runtimes.iter().map(String::as_str).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         local_backend::prepare_runtimes(&names, &mut |text| talk.line(text))
     });
     let prepared = prepared.await.map_err(std::io::Error::other).map_err(RuntimeError::from);
     let prepared = prepared.flatten().map_err(|error| {
-        CliError::failed("a runtime cannot be prepared on this machine", &error)
-            .or_try("nothing was deployed")
+        let failed = CliError::failed("a runtime cannot be prepared on this machine", &error);
+        match error {
+            RuntimeError::Unknown(_) => {
+                CliError::usage(error.to_string(), "name one such as python3.12 or nodejs20.x")
+            }
+            _ => failed.or_try("nothing was deployed"),
+        }
     })?;
     for notice in prepared.iter().filter_map(PreparedRuntime::notice) {
         progress.line(&format!("notice: {notice}"));
     }
-    Ok(())
+    Ok(prepared)
 }
 
 /// The endpoint a command talks to, after checking that something answers there.
@@ -118,6 +137,27 @@ fn socket_address(url: &str) -> Option<String> {
     let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
     let valid = !host.is_empty() && port.parse::<u16>().is_ok();
     valid.then(|| format!("{host}:{port}"))
+}
+
+/// Refuses fusions that the safety gate forbids, and tells what it warns of in others.
+pub(crate) fn ask_gate(
+    project: &Project,
+    deployment: &Deployment,
+    progress: &Progress,
+) -> Result<(), CliError> {
+    let gate = platform::gate::gate(project, supervisor().ok().as_deref());
+    for verdict in gate.objections(&Deployment::unfused(&project.workflow), deployment) {
+        let message = format!("--setup: {}: {}", verdict.check.code(), verdict.text);
+        if verdict.effect == Effect::NeverTried {
+            let next_step = match verdict.allow_with {
+                Some(line) => format!("correct it, or add under `constraints.allow`: {line}"),
+                None => "leave these tasks functions of their own".into(),
+            };
+            return Err(CliError::usage(message, next_step));
+        }
+        progress.line(&format!("warning: {message}"));
+    }
+    Ok(())
 }
 
 /// A deployer with this program's supervisor.

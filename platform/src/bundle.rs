@@ -45,22 +45,32 @@ pub enum BundleError {
         /// Unpacked size, in bytes.
         bytes: u64,
     },
+    /// A bundle cannot be kept in a file.
+    #[error("the files cannot be written")]
+    Write(#[source] std::io::Error),
     /// The zip cannot be written.
     #[error("the bundle cannot be written")]
     Zip(#[from] zip::result::ZipError),
 }
 
 /// One file of a bundle.
-struct Entry {
-    bytes: Vec<u8>,
+pub(crate) struct Entry {
+    pub(crate) bytes: Vec<u8>,
     executable: bool,
+}
+
+impl Entry {
+    /// Its permissions.
+    pub(crate) fn mode(&self) -> u32 {
+        if self.executable { 0o755 } else { 0o644 }
+    }
 }
 
 /// Makes the layer that holds the supervisor.
 ///
 /// # Errors
 /// If it cannot be read.
-pub(crate) fn supervisor_layer(supervisor: &Path) -> Result<Vec<u8>, BundleError> {
+pub fn supervisor_layer(supervisor: &Path) -> Result<Vec<u8>, BundleError> {
     let bytes = fs_err::read(supervisor).map_err(BundleError::Supervisor)?;
     let entries = BTreeMap::from([(LAYER_PATH.to_owned(), Entry { bytes, executable: true })]);
     Ok(zip(&entries)?)
@@ -77,6 +87,24 @@ pub fn bundle(
     root: &TaskName,
     inlined: &[TaskName],
 ) -> Result<Vec<u8>, BundleError> {
+    let entries = entries(project, supervisor, root, inlined)?;
+    let unpacked: u64 = entries.values().map(|entry| entry.bytes.len() as u64).sum();
+    if unpacked > UNPACKED_LIMIT_BYTES {
+        return Err(BundleError::TooLarge { function: root.clone(), bytes: unpacked });
+    }
+    Ok(zip(&entries)?)
+}
+
+/// The files of a bundle by their paths in it.
+///
+/// # Errors
+/// If a package or the supervisor cannot be read.
+pub(crate) fn entries(
+    project: &Project,
+    supervisor: Option<&Path>,
+    root: &TaskName,
+    inlined: &[TaskName],
+) -> Result<BTreeMap<String, Entry>, BundleError> {
     let mut entries = BTreeMap::new();
     if let Some(supervisor) = supervisor {
         let bytes = fs_err::read(supervisor).map_err(BundleError::Supervisor)?;
@@ -95,11 +123,7 @@ pub fn bundle(
             entries.insert(name, Entry { bytes, executable: is_executable(&path) });
         }
     }
-    let unpacked: u64 = entries.values().map(|entry| entry.bytes.len() as u64).sum();
-    if unpacked > UNPACKED_LIMIT_BYTES {
-        return Err(BundleError::TooLarge { function: root.clone(), bytes: unpacked });
-    }
-    Ok(zip(&entries)?)
+    Ok(entries)
 }
 
 fn manifest(project: &Project, root: &TaskName, inlined: &[TaskName]) -> Manifest {
@@ -161,7 +185,7 @@ fn zip(entries: &BTreeMap<String, Entry>) -> Result<Vec<u8>, zip::result::ZipErr
             .compression_level(Some(1))
             // Zip's first moment: files' own times would make every build another bundle.
             .last_modified_time(DateTime::default())
-            .unix_permissions(if entry.executable { 0o755 } else { 0o644 });
+            .unix_permissions(entry.mode());
         writer.start_file(name.as_str(), options)?;
         writer.write_all(&entry.bytes)?;
     }

@@ -12,6 +12,7 @@ pub mod deploy;
 pub mod endpoint;
 pub mod events;
 pub mod gate;
+pub mod image;
 pub mod input_error;
 pub mod interpolation;
 pub mod load;

@@ -13,16 +13,18 @@
 use std::collections::BTreeSet;
 
 use optimizer::gate::managed;
+use serde::Serialize;
 
 /// Runtime of a zip that brings its own `bootstrap`.
 const CUSTOM_RUNTIME: &str = "provided.al2023";
 /// Where the supervisor is in the layer.
 pub(crate) const LAYER_PATH: &str = "fuseline/bootstrap";
 /// What a managed runtime is started through.
-pub(crate) const WRAPPER: (&str, &str) = ("AWS_LAMBDA_EXEC_WRAPPER", "/opt/fuseline/bootstrap");
+pub const WRAPPER: (&str, &str) = ("AWS_LAMBDA_EXEC_WRAPPER", "/opt/fuseline/bootstrap");
 
 /// How a function's code is packaged.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PackageForm {
     /// A zip whose `bootstrap` is the supervisor.
     CustomRuntime,

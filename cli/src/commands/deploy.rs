@@ -1,13 +1,11 @@
 //! `fuseline deploy`: builds the functions, deploys them and moves the alias `live`.
 
 use optimizer::deployment::Deployment;
-use optimizer::gate::Effect;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
 use optimizer::workflow::{TaskName, Workflow};
 use platform::deploy::LIVE_ALIAS;
 use platform::events::{Observer, RunEvent};
-use platform::project::Project;
 use serde_json::json;
 
 use crate::arguments::{DeployArguments, Format};
@@ -20,7 +18,7 @@ pub(crate) async fn run(arguments: &DeployArguments) -> Result<(), CliError> {
     let project = session::load_to_deploy(&target.file)?;
     let deployment = wanted(arguments, &project.workflow)?;
     let progress = Progress::new();
-    ask_gate(&project, &deployment, &progress)?;
+    session::ask_gate(&project, &deployment, &progress)?;
     let endpoint = session::endpoint(target).await?;
     session::build(&project, &progress).await?;
     let mut deployer = session::deployer(&endpoint, &project, target)?;
@@ -50,27 +48,6 @@ pub(crate) async fn run(arguments: &DeployArguments) -> Result<(), CliError> {
             render::result(&text)
         }
     }
-}
-
-/// Refuses fusions that the safety gate forbids, and tells what it warns of in others.
-fn ask_gate(
-    project: &Project,
-    deployment: &Deployment,
-    progress: &Progress,
-) -> Result<(), CliError> {
-    let gate = platform::gate::gate(project, session::supervisor().ok().as_deref());
-    for verdict in gate.objections(&Deployment::unfused(&project.workflow), deployment) {
-        let message = format!("--setup: {}: {}", verdict.check.code(), verdict.text);
-        if verdict.effect == Effect::NeverTried {
-            let next_step = match verdict.allow_with {
-                Some(line) => format!("correct it, or add under `constraints.allow`: {line}"),
-                None => "leave these tasks functions of their own".into(),
-            };
-            return Err(CliError::usage(message, next_step));
-        }
-        progress.line(&format!("warning: {message}"));
-    }
-    Ok(())
 }
 
 /// The deployment that `--setup` and `--memory` describe.

@@ -52,7 +52,7 @@ pub(crate) async fn run(arguments: &LoadArguments) -> Result<(), CliError> {
         .map_err(|error| CliError::failed("the load was sent, but not measured", &error))?;
     let calls = logs.past_supervisor(&deployment);
     if !calls.is_empty() {
-        progress.on_event(RunEvent::PastSupervisor { calls });
+        progress.on_event(RunEvent::PastSupervisor { calls: calls.clone() });
     }
     let executions = observe::executions(&logs, &deployment, &sent, &prices);
     let measurement = Measurement::of(&deployment, &executions, arguments.seed);
@@ -61,6 +61,7 @@ pub(crate) async fn run(arguments: &LoadArguments) -> Result<(), CliError> {
             "workflow": project.workflow.name(),
             "prices": prices.name,
             "measurement": measurement,
+            "past_supervisor": calls,
         })),
         Format::Text => {
             let column = measurement.deployment.clone();

@@ -7,7 +7,9 @@ use std::sync::Mutex;
 use tempfile::TempDir;
 use wire::manifest::{MANIFEST_VERSION, Manifest, TaskManifest, is_custom};
 
-use crate::emulator::{Emulated, program, user_cache};
+use tests::emulator::{program, user_cache};
+
+use crate::emulator::Emulated;
 
 /// Lambda's names of the managed runtimes that are tested.
 pub(crate) const PYTHON: &str = "python3.11";
