@@ -53,7 +53,7 @@ pub enum DeployError {
     Layer(#[source] Box<BundleError>),
     /// The tasks' runtimes fit into no zip.
     #[error(
-        "`{function}` needs a container image, because it holds tasks of several managed runtimes ({}), and images are not pushed yet; fuse only tasks of one managed runtime and `provided.*`",
+        "`{function}` needs a container image, because it holds tasks of several managed runtimes ({}), and images are not pushed yet; fuse only tasks of one managed runtime and `provided.*`, or build it from what `fuseline bundle` writes",
         runtimes.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
     )]
     NeedsImage {
