@@ -1,19 +1,20 @@
 //! Assembles executions from what was sent and what the logs say.
 //!
-//! Joined by request ids: a request sent names the entry's invocation, a call record names the
-//! invocation it was made from and the one it caused, and a `REPORT` line names the invocation it
+//! Joined by request ids: a request sent names the entry's invocation, or those that an orchestrator
+//! made, a call record names the invocation it was made from and the one it caused, and a `REPORT` line names the invocation it
 //! bills. Nothing depends on clocks of different machines agreeing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use optimizer::deployment::Deployment;
 use optimizer::execution::{Billed, Execution, Outcome, Span};
+use optimizer::flow::StepName;
 use optimizer::price::PriceBook;
-use optimizer::workflow::{CallKind, TaskName};
+use optimizer::workflow::{CallKind, TaskName, Workflow};
 use wire::record::{self, CallOutcome, CallRecord, CallSite};
 use wire::report::{Report, ReportStatus};
 
-use crate::load::Sent;
+use crate::load::{Attempt, Sent};
 
 /// What the logs of a workflow's functions say, by request id.
 #[derive(Clone, Debug, Default)]
@@ -60,16 +61,20 @@ impl Logs {
     /// Invocations that no call record names, of functions whose task is inlined, by function: calls
     /// that went past the supervisor, as those of an SDK do that ignores `AWS_ENDPOINT_URL_LAMBDA`.
     #[must_use]
-    pub fn past_supervisor(&self, deployment: &Deployment) -> BTreeMap<TaskName, usize> {
+    pub fn past_supervisor(
+        &self,
+        workflow: &Workflow,
+        deployment: &Deployment,
+    ) -> BTreeMap<TaskName, usize> {
         let inlined: BTreeSet<&TaskName> =
             deployment.functions().values().flat_map(|function| &function.inlined).collect();
-        let entry = deployment.functions().keys().next();
+        let roots = workflow.roots();
         let named: BTreeSet<&str> =
             self.calls.values().flatten().map(|call| call.callee_request.as_str()).collect();
         let mut strays = BTreeMap::new();
         for (request, function) in &self.served {
-            // The entry's own invocations come from outside.
-            let inlined = inlined.contains(function) && entry != Some(function);
+            // Invocations of these come from outside.
+            let inlined = inlined.contains(function) && !roots.contains(&function);
             if inlined && !named.contains(request.as_str()) {
                 *strays.entry(function.clone()).or_default() += 1;
             }
@@ -96,28 +101,55 @@ pub fn execution(
     deployment: &Deployment,
     prices: &PriceBook,
 ) -> Option<Execution> {
-    let entry = deployment.functions().keys().next()?;
-    let mut spans = vec![Span {
-        task: entry.clone(),
-        step: None,
-        function: entry.clone(),
+    if !sent.request_ids().all(|request| logs.is_complete(request)) {
+        return None;
+    }
+    let mut assembly = Assembly { logs, deployment, prices, spans: Vec::new() };
+    let outcome = match &sent.attempts {
+        None => {
+            let entry = deployment.functions().keys().next()?.clone();
+            let span = root(None, entry, (sent.start_us, sent.latency_us), sent.outcome);
+            assembly.root(span, &sent.request_id)
+        }
+        Some(attempts) => {
+            let outcomes = attempts.iter().map(|attempt| {
+                let time = (attempt.start_us, attempt.duration_us);
+                let step = Some(attempt.step.clone());
+                let span = root(step, attempt.task.clone(), time, attempt.outcome);
+                assembly.root(span, &attempt.request_id)
+            });
+            of_orchestrator(sent.outcome, attempts, &outcomes.collect::<Vec<_>>())
+        }
+    };
+    let Assembly { spans, .. } = assembly;
+    Some(Execution { trace: sent.trace.clone(), latency_us: sent.latency_us, spans, outcome })
+}
+
+/// A span that was caused from outside, at a start and for a duration in microseconds.
+fn root(step: Option<StepName>, task: TaskName, time: (u64, u64), outcome: Outcome) -> Span {
+    Span {
+        task: task.clone(),
+        step,
+        function: task,
         parent: None,
         kind: CallKind::Sync,
-        start_us: sent.start_us,
-        duration_us: sent.latency_us,
+        start_us: time.0,
+        duration_us: time.1,
         billed: None,
-        outcome: sent.outcome,
-    }];
-    if !sent.request_id.is_empty() {
-        if !logs.is_complete(&sent.request_id) {
-            return None;
-        }
-        let mut assembly = Assembly { logs, deployment, prices, spans };
-        assembly.invocation(0, &sent.request_id, None);
-        spans = assembly.spans;
+        outcome,
     }
-    let outcome = spans[0].outcome;
-    Some(Execution { trace: sent.trace.clone(), latency_us: sent.latency_us, spans, outcome })
+}
+
+/// How an orchestrator ended. That a function ran out of memory shows in its log only: to those who
+/// invoked it, it crashed.
+fn of_orchestrator(known: Outcome, attempts: &[Attempt], outcomes: &[Outcome]) -> Outcome {
+    let failed = attempts.iter().zip(outcomes).filter(|(_, outcome)| **outcome != Outcome::Ok);
+    // The failure that nothing handled is the last one.
+    let last = failed.max_by_key(|(attempt, _)| attempt.start_us + attempt.duration_us);
+    match (known, last) {
+        (Outcome::Crash, Some((_, Outcome::OutOfMemory))) => Outcome::OutOfMemory,
+        _ => known,
+    }
 }
 
 struct Assembly<'a> {
@@ -128,6 +160,17 @@ struct Assembly<'a> {
 }
 
 impl Assembly<'_> {
+    /// Adds a span that was caused from outside, and all that its invocation caused. Returns how it
+    /// ended.
+    fn root(&mut self, span: Span, request: &str) -> Outcome {
+        let at = self.spans.len();
+        self.spans.push(span);
+        if !request.is_empty() {
+            self.invocation(at, request, None);
+        }
+        self.spans[at].outcome
+    }
+
     /// Adds what an invocation of a function was billed to the span it was caused by, and the
     /// spans of all calls made in it.
     fn invocation(&mut self, span: usize, request: &str, called_as: Option<CallOutcome>) {
@@ -232,7 +275,7 @@ fn union_us(intervals: &mut [(u64, u64)]) -> u64 {
 mod tests {
     use indexmap::IndexMap;
     use optimizer::units::{MemoryMb, MilliVcpu, Resources};
-    use optimizer::workflow::{Call, Slo, Task, Workflow};
+    use optimizer::workflow::{Call, Slo, Task};
     use serde_json::Value;
     use wire::record::{InvocationRecord, RECORD_VERSION, Record};
 
@@ -256,6 +299,7 @@ mod tests {
         Sent {
             trace: "1-0-0".into(),
             request_id: "ra".into(),
+            attempts: None,
             start_us: 1_000,
             latency_us: 100_000,
             outcome: Outcome::Ok,
@@ -322,7 +366,7 @@ mod tests {
         logs.read_line(&call(("a", "ra"), ("b", "rb"), CallSite::Remote, (0, 1)));
         let past = |text: &str| {
             let deployment = Deployment::parse(&workflow(), text).unwrap();
-            logs.past_supervisor(&deployment).into_iter().collect::<Vec<_>>()
+            logs.past_supervisor(&workflow(), &deployment).into_iter().collect::<Vec<_>>()
         };
         assert_eq!(past("(a)-(b)-(c)"), []);
         // Not `c`, which is a function of its own and may have callers of its own.
@@ -400,6 +444,66 @@ mod tests {
         let execution = assemble(&lines).unwrap();
         assert_eq!(execution.spans[2].outcome, Outcome::OutOfMemory);
         assert_eq!(execution.outcome, Outcome::Ok);
+    }
+
+    #[test]
+    fn attempts_of_an_orchestrator_are_roots() {
+        let attempt = |step: &str, task: &str, request: &str, start_us, outcome| Attempt {
+            step: step.into(),
+            task: task.into(),
+            request_id: request.into(),
+            start_us,
+            duration_us: 95_000,
+            outcome,
+        };
+        let sent = |outcome, last| Sent {
+            request_id: String::new(),
+            attempts: Some(vec![
+                attempt("one", "a", "ra", 1_000, Outcome::Ok),
+                attempt("two", "c", "", 100_000, Outcome::Refused),
+                attempt("two", "c", "rd", 200_000, last),
+            ]),
+            outcome,
+            ..sent()
+        };
+        let mut lines = lines();
+        let ok = sent(Outcome::Ok, Outcome::Ok);
+        let read = |lines: &[String]| {
+            let mut logs = Logs::default();
+            lines.iter().for_each(|line| logs.read_line(line));
+            logs
+        };
+        let deployment = Deployment::parse(&workflow(), "(a,b)-(c)").unwrap();
+        let prices = PriceBook::lambda_x86();
+        assert_eq!(execution(&ok, &read(&lines), &deployment, &prices), None, "lacks rd");
+        lines.extend([served("rd"), report("rd", 50, "")]);
+        let made = execution(&ok, &read(&lines), &deployment, &prices).unwrap();
+        let shape: Vec<_> = made
+            .spans
+            .iter()
+            .map(|s| (s.step.as_ref().map_or("", |s| s.0.as_str()), s.task.0.as_str(), s.parent))
+            .collect();
+        let expect = [
+            ("one", "a", None),
+            ("", "b", Some(0)),
+            ("", "c", Some(1)),
+            ("two", "c", None),
+            ("two", "c", None),
+        ];
+        assert_eq!(shape, expect);
+        assert_eq!((made.latency_us, made.outcome), (100_000, Outcome::Ok));
+        let resources = workflow().tasks()[0].resources;
+        let cost = |ms| prices.cost(resources, ms);
+        assert_eq!(made.cost(), cost(90) + cost(30) + cost(50));
+
+        let report = report("rd", 50, "\tStatus: error\tError Type: Runtime.OutOfMemory");
+        *lines.last_mut().unwrap() = report;
+        let crashed = sent(Outcome::Crash, Outcome::Crash);
+        let made = execution(&crashed, &read(&lines), &deployment, &prices).unwrap();
+        assert_eq!(made.outcome, Outcome::OutOfMemory);
+        let handled = sent(Outcome::Ok, Outcome::Crash);
+        let made = execution(&handled, &read(&lines), &deployment, &prices).unwrap();
+        assert_eq!((made.outcome, made.spans[4].outcome), (Outcome::Ok, Outcome::OutOfMemory));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::command::{self, CommandError};
 use crate::deploy::{DeployError, Deployed, Deployer};
 use crate::endpoint::Endpoint;
 use crate::events::{Observer, RunEvent};
-use crate::load::{self, Pace, Sent, Target};
+use crate::load::{self, LoadError, Pace, Sent, Target, Version};
 use crate::observe::{self, ObserveError};
 use crate::payload::Request;
 use crate::project::Project;
@@ -38,6 +38,9 @@ pub enum MeasureError {
     /// `prepare` failed.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// Nothing could be sent.
+    #[error(transparent)]
+    Load(#[from] LoadError),
 }
 
 /// How much to measure.
@@ -106,7 +109,7 @@ impl<'a> Bench<'a> {
             for ((arm, sent), executions) in arms.iter().zip(&sent).zip(&mut executions) {
                 let tasks = self.project.tasks.keys();
                 let logs = observe::logs(self.endpoint, tasks, sent).await?;
-                let calls = logs.past_supervisor(arm);
+                let calls = logs.past_supervisor(&self.project.workflow, arm);
                 if !calls.is_empty() {
                     self.observer.on_event(RunEvent::PastSupervisor { calls });
                 }
@@ -144,12 +147,12 @@ impl<'a> Bench<'a> {
                 let now: Vec<Request> = queue.drain(..turn.min(queue.len())).collect();
                 let target = Target {
                     endpoint: self.endpoint,
-                    function: &self.project.workflow.entry().0,
-                    qualifier: arms[arm].entry_version(),
+                    project: self.project,
+                    deployed: Version::Of(&arms[arm]),
                 };
                 let pace = Pace::Closed { concurrency: 1 };
-                sent[arm]
-                    .extend(load::send(target, &now, pace, |one| progress.answered(one)).await);
+                let answered = load::send(target, &now, pace, |one| progress.answered(one)).await?;
+                sent[arm].extend(answered);
             }
             turn = TURN;
         }

@@ -78,8 +78,7 @@ pub async fn logs(
         for group in &groups {
             read_group(endpoint, group, from_ms, &mut seen, |line| logs.read_line(line)).await?;
         }
-        let accounted_for =
-            |one: &&Sent| one.request_id.is_empty() || logs.is_complete(&one.request_id);
+        let accounted_for = |one: &&Sent| one.request_ids().all(|id| logs.is_complete(id));
         let missing = sent.len() - sent.iter().filter(accounted_for).count();
         if missing == 0 {
             return Ok(logs);

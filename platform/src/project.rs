@@ -16,6 +16,7 @@ use serde_saphyr::{Location, Spanned};
 use crate::constraints::Constraints;
 use crate::input_error::InputError;
 use crate::interpolation::interpolate;
+use crate::objects::ObjectSettings;
 use crate::payload::{PayloadTemplates, Template};
 use crate::quantity::{DurationUs, MegaBytes};
 use crate::workflow_file::{CallWord, TaskSection, WorkflowFile};
@@ -47,6 +48,8 @@ pub struct Project {
     pub environment: BTreeMap<String, String>,
     /// Directories of this machine that functions on the local backend see at the same path.
     pub local_directories: Vec<PathBuf>,
+    /// Where an orchestrator puts data that are too large for an invocation.
+    pub objects: Option<ObjectSettings>,
     /// What requests carry.
     pub payloads: PayloadTemplates,
     /// What the user says about fusing and sizing.
@@ -187,6 +190,13 @@ impl Resolver<'_> {
             templates.push(template);
         }
         let payloads = PayloadTemplates::new(templates).expect("each template is checked above");
+        let objects = self.objects(&raw)?;
+        let mut local_directories = self.local_directories(&raw.local.directories)?;
+        let folder = objects.iter().map(|objects| &objects.folder);
+        // Functions read and write there.
+        local_directories.extend(
+            folder.filter(|it| !local_directories.contains(it)).cloned().collect::<Vec<_>>(),
+        );
         Ok(Project {
             file: self.file.to_owned(),
             directory: self.directory.to_owned(),
@@ -195,7 +205,8 @@ impl Resolver<'_> {
             build: raw.build,
             prepare: raw.prepare,
             environment,
-            local_directories: self.local_directories(&raw.local.directories)?,
+            local_directories,
+            objects,
             payloads,
             constraints,
         })
@@ -456,6 +467,29 @@ impl Resolver<'_> {
         )
     }
 
+    fn objects(&self, raw: &WorkflowFile) -> Result<Option<ObjectSettings>, InputError> {
+        let Some(section) = &raw.objects else { return Ok(None) };
+        if raw.entry.is_some() {
+            return Err(self.error(
+                section.referenced,
+                "`objects` is for data that an orchestrator passes on",
+                "remove it, or run the tasks with `steps` or `stateMachine`",
+            ));
+        }
+        let text = self.interpolate(&section.value.folder)?;
+        if text.contains("://") {
+            return Err(self.error(
+                section.value.folder.referenced,
+                format!("`{text}` is no folder"),
+                "name a folder; on AWS, a file system that all the functions mount at this path and                  this machine too",
+            ));
+        }
+        Ok(Some(ObjectSettings {
+            folder: self.directory.join(text).components().collect(),
+            above_bytes: section.value.above.map(|MegaBytes(mb)| (mb as usize) << 20),
+        }))
+    }
+
     /// Absolute paths; `-path` may be missing, as in systemd's units, and what lies in the
     /// workflow's own folder is made when it is needed.
     fn local_directories(&self, raw: &[Spanned<String>]) -> Result<Vec<PathBuf>, InputError> {
@@ -659,7 +693,7 @@ steps:
             (
                 "steps:",
                 "x: 1\nsteps:",
-                "w.yaml:5:1: unknown field `x`, expected one of name, entry, steps, stateMachine, slo, defaults, build, prepare, local, tasks, payloads, constraints",
+                "w.yaml:5:1: unknown field `x`, expected one of name, entry, steps, stateMachine, slo, defaults, build, prepare, local, objects, tasks, payloads, constraints",
             ),
         ] {
             assert!(STEPS.contains(from), "{from}");
@@ -670,6 +704,20 @@ steps:
         let none = parse(STEPS.split("steps:").next().unwrap()).unwrap_err();
         let expect = "w.yaml: the file has none of the keys `entry`, `steps` and `stateMachine`";
         assert_eq!(none.to_string(), expect);
+    }
+
+    #[test]
+    fn large_data_go_to_a_folder_that_functions_see() {
+        let with = |objects: &str| parse(&format!("{STEPS}objects: {{ {objects} }}"));
+        let project = with("folder: ./o/./p, above: 2MB").unwrap();
+        let folder = PathBuf::from("/p/o/p");
+        assert_eq!(project.local_directories, [folder.clone()]);
+        assert_eq!(project.objects, Some(ObjectSettings { folder, above_bytes: Some(2 << 20) }));
+        let error = with("folder: \"s3://b/p\"").unwrap_err();
+        assert_eq!(error.to_string(), "w.yaml:10:20: `s3://b/p` is no folder");
+        let error = parse(&format!("{GOOD}objects: {{ folder: o }}")).unwrap_err();
+        let expect = "w.yaml:8:10: `objects` is for data that an orchestrator passes on";
+        assert_eq!(error.to_string(), expect);
     }
 
     #[test]

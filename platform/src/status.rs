@@ -76,16 +76,20 @@ pub async fn live(
     endpoint: &Endpoint,
     project: &Project,
 ) -> Result<Option<Deployment>, DeployError> {
-    let entry = project.workflow.entry();
-    let alias = endpoint.lambda.get_alias().function_name(&entry.0).name(LIVE_ALIAS).send().await;
-    let version = match alias {
-        Ok(alias) => alias.function_version().unwrap_or_default().to_owned(),
-        Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
-        Err(error) => return Err(refused("looking up the alias of", &entry.0)(error)),
-    };
-    // From the entry's version along the pinned versions of what it calls.
+    let mut waiting = Vec::new();
+    for root in project.workflow.roots() {
+        let alias = endpoint.lambda.get_alias().function_name(&root.0).name(LIVE_ALIAS);
+        match alias.send().await {
+            Ok(alias) => {
+                let version = alias.function_version().unwrap_or_default().to_owned();
+                waiting.push((root.clone(), version));
+            }
+            Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
+            Err(error) => return Err(refused("looking up the alias of", &root.0)(error)),
+        }
+    }
+    // From the versions that are invoked from outside along the pinned versions of what they call.
     let mut groups = IndexMap::new();
-    let mut waiting = vec![(entry.clone(), version)];
     while let Some((root, version)) = waiting.pop() {
         if groups.contains_key(&root) {
             continue;

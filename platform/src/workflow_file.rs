@@ -29,6 +29,7 @@ pub(crate) struct WorkflowFile {
     pub(crate) prepare: Option<String>,
     #[serde(default)]
     pub(crate) local: LocalSection,
+    pub(crate) objects: Option<Spanned<ObjectsSection>>,
     pub(crate) tasks: IndexMap<Spanned<String>, TaskSection>,
     #[serde(default)]
     pub(crate) payloads: Vec<Spanned<PayloadSection>>,
@@ -146,6 +147,14 @@ pub(crate) enum CallWord {
 pub(crate) struct LocalSection {
     #[serde(default)]
     pub(crate) directories: Vec<Spanned<String>>,
+}
+
+/// Where an orchestrator puts data that are too large for an invocation.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ObjectsSection {
+    pub(crate) folder: Spanned<String>,
+    pub(crate) above: Option<MegaBytes>,
 }
 
 #[derive(Debug, Deserialize)]

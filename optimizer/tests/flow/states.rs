@@ -313,6 +313,21 @@ fn what_goes_round_for_ever_ends() {
 }
 
 #[test]
+fn results_that_fit_nowhere_fail() {
+    let double = json!({"parameters": {"list": [at("$"), at("$")]}});
+    let names: Vec<String> = (0..28).map(|number| format!("s{number}")).collect();
+    let pass = |number: usize| {
+        let next = names.get(number + 1).map(String::as_str);
+        state(json!({"pass": {"result": null}}), next, double.clone())
+    };
+    let chain: Vec<(&str, Value)> =
+        names.iter().enumerate().map(|(number, name)| (name.as_str(), pass(number))).collect();
+    let failure = run_in_order(&states("s0", &chain), json!("x"), echo).result.unwrap_err();
+    // The input of the last state is below the limit of 2^30 bytes, its output is not.
+    assert_eq!(failure.error, "States.DataLimitExceeded");
+}
+
+#[test]
 fn machines_that_name_no_state_fail() {
     let flow = states("a", &[("a", state(task("t"), Some("b"), json!({})))]);
     assert_eq!(run_in_order(&flow, json!(1), echo).result.unwrap_err().error, "States.Runtime");

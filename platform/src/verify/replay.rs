@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use optimizer::equivalence::{Body, CallMade, Replay};
+use optimizer::workflow::CallKind;
 use wire::payload::RecordedPayload;
 use wire::record::CallRecord;
 
@@ -22,6 +23,15 @@ pub(crate) fn replay(sent: &Sent, logs: &Logs) -> Replay {
         },
         calls: calls(&sent.request_id, logs, &mut names),
     };
+    replay.calls.extend(sent.attempts.iter().flatten().map(|attempt| CallMade {
+        callee: attempt.task.0.clone(),
+        kind: CallKind::Sync,
+        outcome: attempt.outcome,
+        // What passes between steps shows in the end result.
+        request: Body::Bytes { start: Vec::new(), length: 0 },
+        response: Body::Bytes { start: Vec::new(), length: 0 },
+        calls: calls(&attempt.request_id, logs, &mut names),
+    }));
     replay.name(&names);
     replay
 }
@@ -90,6 +100,7 @@ mod tests {
         let sent = Sent {
             trace: "1-0-0".into(),
             request_id: "r1".into(),
+            attempts: None,
             start_us: 0,
             latency_us: 0,
             outcome: Outcome::Ok,

@@ -140,7 +140,8 @@ impl FlowRun {
         if let Some(ending) = ending {
             // What was to be started in the same moment is given up like all else.
             commands.clear();
-            commands.push(Command::Done(ending));
+            let within = ending.and_then(|result| check_limits(&result).map(|()| result));
+            commands.push(Command::Done(within));
             self.progress = Progress::Ended;
         }
     }
