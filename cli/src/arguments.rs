@@ -219,6 +219,18 @@ pub(crate) struct OptimizeArguments {
     /// Field that may differ when it is verified, as in `fuseline verify`; may be given several times
     #[arg(long, value_name = "POINTER")]
     pub(crate) ignore: Vec<Pattern>,
+    /// Latency objective, such as 500ms, instead of the file's `slo`
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) slo: Option<Duration>,
+    /// Stop searching before more executions than this are made; the final comparison is among them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_executions: Option<u64>,
+    /// Stop searching before executions cost more than this
+    #[arg(long, value_name = "USD", value_parser = positive)]
+    pub(crate) max_usd: Option<f64>,
+    /// Stop searching before it takes longer than this
+    #[arg(long, value_name = "MINUTES", value_parser = positive)]
+    pub(crate) max_minutes: Option<f64>,
     /// Seed of payloads, orders and intervals
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -374,6 +386,13 @@ fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if (0.001..=10_000.0).contains(&rate) => Ok(rate),
         _ => Err("requests per second, from 0.001 to 10000".into()),
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err("write a number above 0".into()),
     }
 }
 

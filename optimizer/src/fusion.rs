@@ -342,14 +342,16 @@ impl Search for FusionSearch {
                 let reason = format!("fuses {}", calls.join(" and "));
                 (self.fused(picks), Some(self.current.clone()), reason)
             }
-            Stage::Done => {
-                return Step::Done(Recommendation {
-                    deployment: self.current.clone(),
-                    reasons: self.reasons.iter().cloned().chain(self.left_alone()).collect(),
-                });
-            }
+            Stage::Done => return Step::Done(self.best_so_far()),
         };
         Step::Try(Trial { deployment, control, executions: self.parameters.executions, reason })
+    }
+
+    fn best_so_far(&self) -> Recommendation {
+        Recommendation {
+            deployment: self.current.clone(),
+            reasons: self.reasons.iter().cloned().chain(self.left_alone()).collect(),
+        }
     }
 
     fn observe(&mut self, outcome: &Outcome) -> Verdict {

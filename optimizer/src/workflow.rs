@@ -174,6 +174,13 @@ impl Workflow {
         Ok(self)
     }
 
+    /// The same workflow with another limit on its latency, in microseconds.
+    #[must_use]
+    pub fn with_slo_latency(mut self, latency_us: u64) -> Self {
+        self.slo.latency_us = latency_us;
+        self
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

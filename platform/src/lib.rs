@@ -15,6 +15,7 @@ pub mod gate;
 pub mod image;
 pub mod input_error;
 pub mod interpolation;
+pub mod lab;
 pub mod load;
 pub mod measure;
 pub mod observe;

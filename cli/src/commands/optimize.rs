@@ -5,7 +5,7 @@ use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
 use platform::endpoint::Endpoint;
 use platform::measure::{Bench, Effort};
-use platform::optimize::{self, Conditions, Parameters, Report, Verification};
+use platform::optimize::{self, Budget, Conditions, Parameters, Report, Strategy, Verification};
 use platform::project::Project;
 
 use crate::arguments::{Format, OptimizeArguments};
@@ -18,8 +18,12 @@ const TRIAL_ROUNDS: u32 = 2;
 const COMPARISON_ROUNDS: u32 = 5;
 
 pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
-    let project = session::load_to_deploy(&arguments.target.file)?;
-    let parameters = parameters(arguments)?;
+    let mut project = session::load_to_deploy(&arguments.target.file)?;
+    if let Some(latency) = arguments.slo {
+        let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        project.workflow = project.workflow.with_slo_latency(latency_us);
+    }
+    let parameters = parameters(arguments, &project)?;
     let progress = Progress::new();
     session::build(&project, &progress).await?;
     let job = Job { arguments, project: &project, parameters: &parameters, progress: &progress };
@@ -44,16 +48,35 @@ pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
     }
 }
 
-fn parameters(arguments: &OptimizeArguments) -> Result<Parameters, CliError> {
+fn parameters(arguments: &OptimizeArguments, project: &Project) -> Result<Parameters, CliError> {
     let range = arguments.memory;
     let space = ResourceSpace::lambda()
         .with_memory_range(MemoryMb(range.smallest_mb), MemoryMb(range.largest_mb), range.step_mb)
         .map_err(|error| {
             CliError::usage(format!("--memory: {error}"), "choose sizes within the range")
         })?;
+    let budget = Budget {
+        executions: arguments.max_executions,
+        usd: arguments.max_usd,
+        seconds: arguments.max_minutes.map(|minutes| minutes * 60.0),
+    };
+    let comparison = Effort { executions: arguments.comparison, rounds: COMPARISON_ROUNDS };
+    let least = optimize::least_executions(comparison);
+    if let Some(most) = budget.executions.filter(|most| *most < least) {
+        return Err(CliError::usage(
+            format!(
+                "--max-executions: {most} are not enough: the final comparison alone takes up to {least}"
+            ),
+            "raise it, or lower --comparison",
+        ));
+    }
     Ok(Parameters {
+        strategy: Strategy::Nested,
+        prices: project.prices(),
+        budget,
+        seed: arguments.seed,
         trial: Effort { executions: arguments.executions, rounds: TRIAL_ROUNDS },
-        comparison: Effort { executions: arguments.comparison, rounds: COMPARISON_ROUNDS },
+        comparison,
         space,
         memory_step_mb: range.step_mb,
         verification: Verification {
@@ -86,17 +109,17 @@ impl Job<'_> {
 
     async fn run(&self, endpoint: &Endpoint, conditions: Conditions) -> Result<Report, CliError> {
         let deployer = session::deployer(endpoint, self.project, &self.arguments.target)?;
-        let prices = self.project.prices();
         let bench = Bench::new(
             endpoint,
             self.project,
             &deployer,
-            prices,
-            self.arguments.seed,
+            self.parameters.prices.clone(),
+            self.parameters.seed,
             self.progress,
         );
         let gate = platform::gate::gate(self.project, Some(&session::supervisor()?));
-        optimize::optimize(&bench, self.parameters, &gate, conditions)
+        let (project, parameters) = (self.project, self.parameters);
+        optimize::optimize(&bench, project, parameters, &gate, conditions, self.progress)
             .await
             .map_err(|error| CliError::failed("the optimisation stopped", &error))
     }
