@@ -7,6 +7,7 @@
 
 pub mod brute_force;
 pub mod comparison;
+pub mod critical_path;
 pub mod deployment;
 pub mod equivalence;
 pub mod execution;

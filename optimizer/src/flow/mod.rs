@@ -2,6 +2,7 @@
 //! machine. What data pass between them is `data`'s subject, running them is not this crate's.
 
 pub mod condition;
+mod graph;
 pub mod path;
 pub mod states;
 pub mod steps;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::workflow::TaskName;
 
+pub use self::graph::{StepGraph, StepNode, graph};
 pub use self::states::States;
 pub use self::steps::Steps;
 
