@@ -41,7 +41,7 @@ const WORKFLOW_VARIABLE: &str = "FUSELINE_WORKFLOW";
 /// Variable whose change makes a new version, with new instances, of the same code.
 const GENERATION_VARIABLE: &str = "FUSELINE_GENERATION";
 /// Variable that gives a function of the local backend another vCPU than goes with its memory.
-const VCPU_VARIABLE: &str = "FUSELINE_VCPU";
+pub(crate) const VCPU_VARIABLE: &str = "FUSELINE_VCPU";
 /// Role named where the workflow file names none; endpoints other than AWS check none.
 const NO_ROLE: &str = "arn:aws:iam::000000000000:role/fuseline-local";
 /// Longest wait for a function to become active or updated.

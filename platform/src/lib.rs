@@ -6,6 +6,7 @@
 
 pub mod assemble;
 pub mod bundle;
+pub mod choice;
 pub mod command;
 pub mod constraints;
 pub mod deploy;
@@ -23,6 +24,7 @@ pub mod optimize;
 pub mod package;
 pub mod package_form;
 pub mod payload;
+pub mod platform_file;
 mod policy;
 pub mod project;
 pub mod quantity;

@@ -113,7 +113,8 @@ impl<'a> Bench<'a> {
                 if !calls.is_empty() {
                     self.observer.on_event(RunEvent::PastSupervisor { calls });
                 }
-                executions.extend(observe::executions(&logs, arm, sent, &self.prices));
+                let workflow = &self.project.workflow;
+                executions.extend(observe::executions(&logs, arm, sent, workflow, &self.prices));
             }
             for deployed in &deployed {
                 self.deployer.retire(deployed).await?;

@@ -12,6 +12,7 @@ use optimizer::units::MemoryMb;
 use optimizer::workflow::{Call, CallKind, Slo, Task, TaskName, Workflow, WorkflowError};
 use serde_saphyr::{Location, Spanned};
 
+use crate::choice::lambda_prices;
 use crate::constraints::Constraints;
 use crate::input_error::InputError;
 use crate::interpolation::interpolate;
@@ -124,13 +125,10 @@ impl Project {
         Resolver { file, directory, variables: &variables }.resolve(raw)
     }
 
-    /// What executions cost, by the architecture of the entry.
+    /// What executions cost on Lambda, by the architecture of the entry.
     #[must_use]
     pub fn prices(&self) -> PriceBook {
-        match self.tasks[self.workflow.entry()].configuration.architecture {
-            Architecture::X86_64 => PriceBook::lambda_x86(),
-            Architecture::Arm64 => PriceBook::lambda_arm64(),
-        }
+        lambda_prices(self.tasks[self.workflow.entry()].configuration.architecture)
     }
 
     /// Checks what only exists once `build` has run: every task's package.
@@ -460,12 +458,12 @@ fn max_payload_mb(task: &TaskSection) -> BTreeMap<TaskName, u32> {
     sized.map(|(callee, MegaBytes(mb))| (TaskName(callee.value.clone()), mb)).collect()
 }
 
-fn position(at: Location) -> (u64, u64) {
+pub(crate) fn position(at: Location) -> (u64, u64) {
     (at.line(), at.column())
 }
 
 /// The error without the position, which is shown before it.
-fn plain_message(error: &serde_saphyr::Error) -> String {
+pub(crate) fn plain_message(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     match text.rfind(" at line ") {
         Some(at) => text[..at].to_owned(),
