@@ -14,6 +14,7 @@ pub mod flow;
 pub mod fusion;
 pub mod gate;
 pub mod measurement;
+pub mod performance_model;
 pub mod pointer;
 pub mod price;
 pub mod search;

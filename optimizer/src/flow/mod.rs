@@ -2,6 +2,7 @@
 //! machine. What data pass between them is `data`'s subject, running them is not this crate's.
 
 pub mod condition;
+pub mod data;
 pub mod path;
 pub mod states;
 pub mod steps;
