@@ -103,11 +103,11 @@ impl Engine<'_> {
                         return self.wait(slot, Waiting { span: child, since_us: now_us });
                     }
                     self.dispatch(request, child, callee, Caller::Nobody, input, arrival_us);
-                    self.close_span(request, child, Outcome::Ok, arrival_us);
-                    now_us = arrival_us;
-                    if now_us > deadline_us {
+                    self.close_span(request, child, Outcome::Ok, arrival_us.min(deadline_us));
+                    if arrival_us > deadline_us {
                         return self.time_out(slot);
                     }
+                    now_us = arrival_us;
                 }
             }
         }
