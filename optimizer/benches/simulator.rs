@@ -6,13 +6,14 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use optimizer::deployment::Deployment;
 use optimizer::execution::Execution;
-use optimizer::flow::data::Data;
+use optimizer::flow::Data;
 use optimizer::performance_model::{Models, PerformanceModel, TaskModel, Work};
 use optimizer::price::PriceBook;
 use optimizer::simulator::{Load, Simulator, SimulatorParameters};
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
 use optimizer::workflow::{Call, CallKind, Slo, Task, TaskName, Workflow};
+use serde_json::{Value, json};
 
 const REQUESTS: usize = 1_000;
 
@@ -42,6 +43,20 @@ fn workflow(tasks: &[&str], calls: &[(&str, &str)]) -> Workflow {
         .collect();
     let slo = Slo { latency_us: 10_000_000, percentile: 95 };
     Workflow::new("bench".to_owned(), "a".into(), slo, tasks, &calls).expect("it is a workflow")
+}
+
+/// Video analysis: split, 22 chunks each with its key frames taken and classified, and a summary.
+fn orchestrated() -> Workflow {
+    let step = |task: &str, after: &[&str], map: Value| json!({"task": task, "after": after, "map": map, "when": null, "retry": [], "catch": []});
+    let over = |items: &str| json!({"items": items, "concurrency": null});
+    let flow = json!({"steps": {
+        "split": step("a", &[], Value::Null),
+        "extract": step("b", &["split"], over("/chunks")),
+        "classify": step("c", &["extract"], over("")),
+        "summarise": step("d", &["classify"], Value::Null),
+    }});
+    let flow = serde_json::from_value(flow).expect("it is a flow");
+    workflow(&["a", "b", "c", "d"], &[]).with_flow(flow).expect("its tasks are there")
 }
 
 /// Ten functions that call each other: three levels and a chain.
@@ -83,6 +98,8 @@ fn simulator(criterion: &mut Criterion) {
     bench(criterion, "nested, 10 functions", nested(), Load::Sequence, &Data::Null);
     let open = Load::Open { rate_per_second: 100.0 };
     bench(criterion, "nested, 10 functions, 100 requests/s", nested(), open, &Data::Null);
+    let video = Data::from(json!({"video": "a.y4m", "chunks": (0..22).collect::<Vec<_>>()}));
+    bench(criterion, "orchestrated, maps of 22", orchestrated(), Load::Sequence, &video);
 }
 
 criterion_group!(benches, simulator);

@@ -1,11 +1,16 @@
 //! How an orchestrator runs the tasks of a workflow: as steps that wait for each other, or as a state
-//! machine. What data pass between them is `data`'s subject, running them is not this crate's.
+//! machine. [`run`] is the orchestrator itself, up to invoking and waiting, which its user does.
 
 pub mod condition;
 pub mod data;
+pub mod failure;
 pub mod path;
+pub mod run;
 pub mod states;
 pub mod steps;
+pub mod template;
+
+mod processing;
 
 use std::fmt;
 
@@ -13,6 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::workflow::TaskName;
 
+pub use self::data::Data;
+pub use self::failure::Failure;
+pub use self::run::{AttemptId, Command, Event, FlowRun, TimerId};
 pub use self::states::States;
 pub use self::steps::Steps;
 

@@ -5,7 +5,7 @@
 //! of its runtime and code and a working set. All but the former may depend on the input, as products
 //! of powers: a feature twice its reference multiplies the CPU work by 2 to its exponent.
 
-use crate::flow::data::Data;
+use crate::flow::Data;
 use crate::units::{MemoryMb, MilliVcpu};
 
 /// Longest that one piece of work takes, in microseconds (about eleven days): exponents cannot make

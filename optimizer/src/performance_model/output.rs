@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::flow::data::Data;
+use crate::flow::Data;
 
 /// Elements that a repetition has, at most.
 const LONGEST_REPETITION: u64 = 100_000;

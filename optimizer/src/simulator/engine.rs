@@ -1,12 +1,13 @@
 //! The course of a simulation: requests are sent, and events happen in the order of virtual time.
 
 use crate::execution::{Execution, Outcome, Span};
-use crate::flow::data::Data;
+use crate::flow::{self, Data, Flow, StepName};
 use crate::workflow::CallKind;
 
 use super::draws::{Draws, LogNormal};
 use super::instances::Instances;
 use super::invocations::{Caller, Invocations};
+use super::orchestration::Orchestrator;
 use super::plan::Plan;
 use super::queue::{Event, Queue};
 use super::{Load, Overhead, PAUSE_US, Simulator, SimulatorParameters};
@@ -18,6 +19,7 @@ const ARRIVALS: u64 = 0x6172_7269_7661_6C73;
 /// A simulation under way.
 pub(super) struct Engine<'a> {
     pub(super) plan: Plan<'a>,
+    pub(super) flow: Option<&'a Flow>,
     pub(super) parameters: &'a SimulatorParameters,
     pub(super) draws: Draws,
     pub(super) queue: Queue,
@@ -27,8 +29,11 @@ pub(super) struct Engine<'a> {
     client_overhead: LogNormal,
     /// By the requests sent so far.
     pub(super) executions: Vec<Execution>,
-    /// Invocations that are not over, and when the request was sent, by request.
     progress: Vec<Progress>,
+    /// Spans of the largest execution that is over: most are alike, and a list need not grow then.
+    most_spans: usize,
+    /// By request, until it is answered.
+    pub(super) orchestrators: Vec<Option<Orchestrator>>,
     load: Load,
     arrivals: Draws,
     inputs: &'a [Data],
@@ -37,8 +42,18 @@ pub(super) struct Engine<'a> {
 
 struct Progress {
     sent_us: u64,
-    /// What it caused and is not over.
+    /// Invocations that it caused and that are not over; an orchestrator counts as one.
     outstanding: u32,
+}
+
+/// A span that begins.
+#[derive(Clone, Copy)]
+pub(super) struct NewSpan {
+    pub(super) unit: usize,
+    pub(super) function: usize,
+    pub(super) parent: Option<usize>,
+    pub(super) kind: CallKind,
+    pub(super) start_us: u64,
 }
 
 impl From<Overhead> for LogNormal {
@@ -65,6 +80,9 @@ impl<'a> Engine<'a> {
             client_overhead: parameters.client_overhead.into(),
             executions: Vec::with_capacity(inputs.len()),
             progress: Vec::with_capacity(inputs.len()),
+            most_spans: 1,
+            orchestrators: Vec::new(),
+            flow: simulator.workflow.flow(),
             load,
             arrivals: Draws::new(parameters.seed ^ ARRIVALS, stream),
             inputs,
@@ -88,10 +106,10 @@ impl<'a> Engine<'a> {
                 Event::Request => self.request(now_us),
                 Event::Arrival(slot) => self.arrive(slot, now_us),
                 Event::End(slot) => self.end(slot, now_us),
-                Event::Deadline(ticket) => {
-                    if self.invocations.is_live(ticket) {
-                        self.deadline(ticket.slot, now_us);
-                    }
+                Event::Deadline(ticket) => self.deadline(ticket, now_us),
+                Event::Elapsed(request, timer) => {
+                    let elapsed = flow::Event::Elapsed(timer);
+                    self.tell_orchestrator(request as usize, elapsed, now_us);
                 }
             }
         }
@@ -102,11 +120,10 @@ impl<'a> Engine<'a> {
     fn request(&mut self, now_us: u64) {
         let request = self.executions.len();
         let Some(input) = self.inputs.get(request) else { return };
-        let spans = self.executions.last().map_or(1, |execution| execution.spans.len());
         self.executions.push(Execution {
             trace: format!("sim-{}-{request}", self.stream),
             latency_us: 0,
-            spans: Vec::with_capacity(spans),
+            spans: Vec::with_capacity(self.most_spans),
             outcome: Outcome::Ok,
         });
         self.progress.push(Progress { sent_us: now_us, outstanding: 0 });
@@ -115,20 +132,25 @@ impl<'a> Engine<'a> {
             let gap_us = -self.arrivals.unit().ln() / rate_per_second * 1e6;
             self.queue.push(now_us.saturating_add(gap_us as u64), Event::Request);
         }
-        let entry = 0;
-        let span = self.open_span(
-            request,
-            self.plan.functions[entry].units.start,
-            entry,
-            None,
-            CallKind::Sync,
-            now_us,
-        );
-        let overhead_us = self.draws.log_normal(self.client_overhead) as u64;
-        self.dispatch(request, span, entry, Caller::Client, input.clone(), now_us + overhead_us);
+        if let Some(flow) = self.flow {
+            self.progress[request].outstanding = 1;
+            self.orchestrators.push(None);
+            return self.start_flow(flow, request, input.clone(), now_us);
+        }
+        // Deployments have the entry's function first.
+        let entry = NewSpan {
+            unit: self.plan.functions[0].units.start,
+            function: 0,
+            parent: None,
+            kind: CallKind::Sync,
+            start_us: now_us,
+        };
+        let span = self.open_span(request, entry, None);
+        let arrival_us = now_us + self.draws.log_normal(self.client_overhead) as u64;
+        self.dispatch(request, span, 0, Caller::Client, input.clone(), arrival_us);
     }
 
-    /// Sends an invocation on its way, which ends at `arrival_us`.
+    /// Sends an invocation on its way, which ends at `arrival_us`. Returns its slot.
     pub(super) fn dispatch(
         &mut self,
         request: usize,
@@ -137,10 +159,11 @@ impl<'a> Engine<'a> {
         caller: Caller,
         input: Data,
         arrival_us: u64,
-    ) {
+    ) -> u32 {
         let slot = self.invocations.open(request, span, function, caller, input);
         self.progress[request].outstanding += 1;
         self.queue.push(arrival_us, Event::Arrival(slot));
+        slot
     }
 
     /// The request is answered.
@@ -157,25 +180,26 @@ impl<'a> Engine<'a> {
     pub(super) fn settle(&mut self, request: usize, now_us: u64) {
         let progress = &mut self.progress[request];
         progress.outstanding -= 1;
-        if progress.outstanding == 0 && self.load == Load::Sequence {
-            self.queue.push(now_us + PAUSE_US, Event::Request);
+        if progress.outstanding == 0 {
+            self.most_spans = self.most_spans.max(self.executions[request].spans.len());
+            if self.load == Load::Sequence {
+                self.queue.push(now_us + PAUSE_US, Event::Request);
+            }
         }
     }
 
-    /// A new span of a unit in a function.
+    /// Adds a span to an execution. Returns its number.
     pub(super) fn open_span(
         &mut self,
         request: usize,
-        unit: usize,
-        function: usize,
-        parent: Option<usize>,
-        kind: CallKind,
-        start_us: u64,
+        span: NewSpan,
+        step: Option<StepName>,
     ) -> usize {
+        let NewSpan { unit, function, parent, kind, start_us } = span;
         let spans = &mut self.executions[request].spans;
         spans.push(Span {
             task: self.plan.units[unit].task.clone(),
-            step: None,
+            step,
             function: self.plan.functions[function].root.clone(),
             parent,
             kind,

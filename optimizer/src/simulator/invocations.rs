@@ -1,7 +1,7 @@
 //! Invocations under way.
 
 use crate::execution::Outcome;
-use crate::flow::data::Data;
+use crate::flow::{AttemptId, Data};
 
 use super::instances::Instance;
 
@@ -19,7 +19,11 @@ pub(super) enum Caller {
     Client,
     /// An invocation that waits.
     Invocation(Ticket),
-    /// Nobody: the call was asynchronous.
+    /// The orchestrator, of an attempt.
+    Orchestrator(AttemptId),
+    /// Nobody: the caller's patience is over.
+    Gone,
+    /// Nobody: it did not wait.
     Nobody,
 }
 
@@ -32,6 +36,8 @@ pub(super) struct Invocation {
     pub(super) span: usize,
     pub(super) function: usize,
     pub(super) caller: Caller,
+    /// When the orchestrator gives up, if it is the caller.
+    pub(super) patience_us: u64,
     pub(super) input: Data,
     pub(super) instance: Instance,
     /// Time to start the instance, if it was started for it.
@@ -99,6 +105,7 @@ impl Invocations {
         invocation.span = span;
         invocation.function = function;
         invocation.caller = caller;
+        invocation.patience_us = u64::MAX;
         invocation.input = input;
         invocation.waited_us = 0;
         invocation.waiting = None;
@@ -147,6 +154,7 @@ impl Invocation {
             span: 0,
             function: 0,
             caller: Caller::Nobody,
+            patience_us: u64::MAX,
             input: Data::Null,
             instance: Instance { peak_mb: 0 },
             init_us: None,

@@ -26,6 +26,7 @@ mod draws;
 mod engine;
 mod instances;
 mod invocations;
+mod orchestration;
 mod plan;
 mod queue;
 mod serving;
@@ -36,7 +37,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deployment::Deployment;
 use crate::execution::Execution;
-use crate::flow::data::Data;
+use crate::flow::Data;
 use crate::performance_model::{ModelError, Models};
 use crate::price::PriceBook;
 use crate::search;
@@ -44,6 +45,8 @@ use crate::workflow::{CallKind, TaskName, Workflow};
 
 use self::engine::Engine;
 use self::plan::Plan;
+
+pub use self::orchestration::COMMAND_LIMIT;
 
 /// Spans that one request may have through calls between tasks: keeps call counts that multiply along
 /// a chain, and asynchronous cycles, from running away.
@@ -172,8 +175,10 @@ impl Simulator {
             model.check().map_err(|source| SimulatorError::Model { task: task.clone(), source })?;
         }
         let simulator = Self { workflow, models, parameters, inputs: vec![Data::Null] };
-        let mut left = SPAN_LIMIT;
-        simulator.count_spans(simulator.workflow.entry(), &mut left)?;
+        for root in simulator.workflow.roots() {
+            let mut left = SPAN_LIMIT;
+            simulator.count_spans(root, &mut left)?;
+        }
         Ok(simulator)
     }
 

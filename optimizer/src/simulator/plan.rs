@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::deployment::Deployment;
 use crate::execution::Outcome;
-use crate::flow::data::Data;
+use crate::flow::Data;
 use crate::performance_model::{
     Drawn, LONGEST_WORK_US, PerformanceModel, Recorded, RecordedInput, Sampler, TaskModel, Work,
 };
@@ -22,6 +22,7 @@ const INLINE_CALL_CPU_US: u64 = 300;
 /// A deployment.
 #[derive(Debug)]
 pub(super) struct Plan<'a> {
+    deployment: &'a Deployment,
     pub(super) functions: Vec<PlannedFunction<'a>>,
     pub(super) units: Vec<Unit<'a>>,
     pub(super) calls: Vec<PlannedCall>,
@@ -96,7 +97,8 @@ impl<'a> Plan<'a> {
     /// # Panics
     /// If the deployment is not one of the simulator's workflow.
     pub(super) fn new(simulator: &'a Simulator, deployment: &'a Deployment) -> Self {
-        let mut plan = Self { functions: Vec::new(), units: Vec::new(), calls: Vec::new() };
+        let mut plan =
+            Self { deployment, functions: Vec::new(), units: Vec::new(), calls: Vec::new() };
         for (root, function) in deployment.functions() {
             let units: Vec<&TaskName> = std::iter::once(root).chain(&function.inlined).collect();
             let first = plan.units.len();
@@ -106,7 +108,7 @@ impl<'a> Plan<'a> {
                     let inside = units.iter().position(|unit| *unit == callee);
                     let target = match inside.filter(|_| kind == CallKind::Sync) {
                         Some(at) => Target::Unit(first + at),
-                        None => Target::Function(function_of(deployment, callee)),
+                        None => Target::Function(plan.function(callee)),
                     };
                     plan.calls.push(PlannedCall { kind, times, target });
                 }
@@ -136,6 +138,12 @@ impl<'a> Plan<'a> {
         plan
     }
 
+    /// The function of its own that a task has.
+    pub(super) fn function(&self, task: &TaskName) -> usize {
+        let function = self.deployment.functions().get_index_of(task);
+        function.expect("a deployment has a function for every task that is called or invoked")
+    }
+
     /// Memory that an instance of a function needs with this input, in MB.
     pub(super) fn memory_mb(&self, function: usize, input: &Data) -> u32 {
         let PlannedFunction { units, fixed_memory_mb, .. } = &self.functions[function];
@@ -151,12 +159,12 @@ fn needed_mb<'a>(models: impl Iterator<Item = &'a TaskModel>, input: &Data) -> u
     each.fold(0, u32::saturating_add)
 }
 
-fn function_of(deployment: &Deployment, task: &TaskName) -> usize {
-    let function = deployment.functions().get_index_of(task);
-    function.expect("a deployment has a function for every task that its functions call")
-}
-
 impl Unit<'_> {
+    /// What it answers.
+    pub(super) fn answer(&self, input: &Data) -> Data {
+        self.model.output.as_ref().map_or_else(|| input.clone(), |output| output.fill(&input))
+    }
+
     /// One execution of it, without its calls.
     pub(super) fn execute(&self, input: &Data, draws: &mut Draws) -> Took {
         let (mean_us, variation) = match &self.takes {

@@ -6,6 +6,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use crate::flow::TimerId;
+
 use super::invocations::Ticket;
 
 /// Deadlines queued before it is worth to look for those that are void.
@@ -20,8 +22,10 @@ pub(super) enum Event {
     Arrival(u32),
     /// An invocation is over.
     End(u32),
-    /// An invocation that waits has to be over.
+    /// An invocation that waits has to be over, or the orchestrator no longer waits for it.
     Deadline(Ticket),
+    /// What the orchestrator of a request waits for.
+    Elapsed(u32, TimerId),
 }
 
 /// An event or a deadline with its time; of the same time, the first queued comes first.

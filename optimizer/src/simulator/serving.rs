@@ -5,12 +5,14 @@
 //! sees the instance in between.
 
 use crate::execution::{Billed, Outcome};
+use crate::flow::{Data, Event, Failure};
 use crate::workflow::CallKind;
 
-use super::engine::Engine;
+use super::engine::{Engine, NewSpan};
 use super::instances::Acquired;
-use super::invocations::{Caller, Frame, Waiting};
+use super::invocations::{Caller, Frame, Ticket, Waiting};
 use super::plan::Target;
+use super::queue;
 
 impl Engine<'_> {
     /// An invocation reaches its function.
@@ -83,18 +85,23 @@ impl Engine<'_> {
             if frame.made == call.times {
                 (frame.call, frame.made) = (frame.call + 1, 0);
             }
-            match (call.target, call.kind) {
-                (Target::Unit(unit), kind) => {
-                    let child = self.open_span(request, unit, function, Some(span), kind, now_us);
+            let (target, kind) = (call.target, call.kind);
+            let mut child =
+                NewSpan { unit: 0, function, parent: Some(span), kind, start_us: now_us };
+            match target {
+                Target::Unit(unit) => {
+                    child.unit = unit;
+                    let child = self.open_span(request, child, None);
                     let start_us = now_us + self.plan.functions[function].inline_call_us;
                     match self.execute(slot, unit, child, start_us) {
                         Some(done_us) => now_us = done_us,
                         None => return,
                     }
                 }
-                (Target::Function(callee), kind) => {
-                    let unit = self.plan.functions[callee].units.start;
-                    let child = self.open_span(request, unit, callee, Some(span), kind, now_us);
+                Target::Function(callee) => {
+                    (child.unit, child.function) =
+                        (self.plan.functions[callee].units.start, callee);
+                    let child = self.open_span(request, child, None);
                     let input = self.invocations[slot].input.clone();
                     let arrival_us = now_us + self.draws.log_normal(self.overhead) as u64;
                     if kind == CallKind::Sync {
@@ -122,17 +129,28 @@ impl Engine<'_> {
         // Often the one that was queued for an earlier call.
         if invocation.queued_deadline_us != deadline_us {
             invocation.queued_deadline_us = deadline_us;
-            let (ticket, invocations) = (self.invocations.ticket(slot), &self.invocations);
-            self.queue.push_deadline(deadline_us, ticket, |ticket| invocations.is_live(ticket));
+            self.queue_deadline(slot, deadline_us);
         }
     }
 
-    /// The deadline of an invocation that is not over, unless it was for a task that is.
-    pub(super) fn deadline(&mut self, slot: u32, now_us: u64) {
-        let invocation = &self.invocations[slot];
+    pub(super) fn queue_deadline(&mut self, slot: u32, at_us: u64) {
+        let (ticket, invocations) = (self.invocations.ticket(slot), &self.invocations);
+        self.queue.push_deadline(at_us, ticket, |ticket| invocations.is_live(ticket));
+    }
+
+    /// The time is up for an invocation, unless it is over, or it was for a task that is.
+    pub(super) fn deadline(&mut self, ticket: Ticket, now_us: u64) {
+        if !self.invocations.is_live(ticket) {
+            return;
+        }
+        let invocation = &self.invocations[ticket.slot];
         let deadline_us = invocation.frames.last().map(|frame| frame.deadline_us);
+        let is_given_up = invocation.patience_us == now_us;
         if invocation.waiting.is_some() && deadline_us == Some(now_us) {
-            self.time_out(slot);
+            self.time_out(ticket.slot);
+        }
+        if is_given_up {
+            self.give_up(ticket, now_us);
         }
     }
 
@@ -179,7 +197,7 @@ impl Engine<'_> {
             _ if culprit == 0 => outcome,
             _ => Outcome::Error,
         };
-        self.queue.push(at_us, super::queue::Event::End(slot));
+        self.queue.push(at_us, queue::Event::End(slot));
     }
 
     /// An invocation is over.
@@ -207,28 +225,47 @@ impl Engine<'_> {
 
     /// Tells the caller how an invocation ended.
     fn tell(&mut self, slot: u32, outcome: Outcome, now_us: u64) {
-        let invocation = &self.invocations[slot];
+        let invocation = &mut self.invocations[slot];
         let (request, span, caller) = (invocation.request, invocation.span, invocation.caller);
+        let (function, input) = (invocation.function, std::mem::take(&mut invocation.input));
         self.invocations.close(slot);
         match caller {
             Caller::Client => {
                 self.close_span(request, span, outcome, now_us);
                 self.answer(request, outcome, now_us);
             }
+            Caller::Orchestrator(attempt) => {
+                self.close_span(request, span, outcome, now_us);
+                let result = self.result(function, input, outcome);
+                self.tell_orchestrator(request, Event::Answered { attempt, result }, now_us);
+            }
+            Caller::Invocation(ticket) if self.waits_for(ticket, span) => {
+                self.close_span(request, span, outcome, now_us);
+                self.resume(ticket.slot, outcome, now_us);
+            }
             Caller::Nobody => self.executions[request].spans[span].outcome = outcome,
-            Caller::Invocation(ticket) => {
-                let waits = |waiting: Waiting| waiting.span == span;
-                if self.invocations.is_live(ticket)
-                    && self.invocations[ticket.slot].waiting.is_some_and(waits)
-                {
-                    self.close_span(request, span, outcome, now_us);
-                    self.resume(ticket.slot, outcome, now_us);
-                } else if !matches!(outcome, Outcome::Ok | Outcome::Error) {
-                    // The caller gave up before, which is how the span ended unless it was killed.
+            // The caller's patience was over before, which is how the span ended unless it was killed.
+            Caller::Invocation(_) | Caller::Gone => {
+                if !matches!(outcome, Outcome::Ok | Outcome::Error) {
                     self.executions[request].spans[span].outcome = outcome;
                 }
             }
         }
         self.settle(request, now_us);
+    }
+
+    /// Whether an invocation waits for the call with this span.
+    fn waits_for(&self, ticket: Ticket, span: usize) -> bool {
+        let waits = |waiting: Waiting| waiting.span == span;
+        self.invocations.is_live(ticket) && self.invocations[ticket.slot].waiting.is_some_and(waits)
+    }
+
+    /// What a function's root answers.
+    fn result(&self, function: usize, input: Data, outcome: Outcome) -> Result<Data, Failure> {
+        let root = &self.plan.units[self.plan.functions[function].units.start];
+        match outcome {
+            Outcome::Ok => Ok(root.answer(&input)),
+            failed => Err(Failure::of(root.task, failed)),
+        }
     }
 }

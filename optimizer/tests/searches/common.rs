@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use optimizer::deployment::Deployment;
 use optimizer::execution::Execution;
-use optimizer::flow::data::Data;
+use optimizer::flow::Data;
 use optimizer::measurement;
 use optimizer::performance_model::{Models, PerformanceModel, TaskModel, Work};
 use optimizer::price::PriceBook;

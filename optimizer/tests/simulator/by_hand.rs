@@ -2,7 +2,7 @@
 
 use optimizer::execution::Outcome::{Error, Ok, OutOfMemory, Refused, Timeout};
 use optimizer::execution::{Execution, Outcome};
-use optimizer::flow::data::Data;
+use optimizer::flow::Data;
 use optimizer::performance_model::{Feature, Parallel, PerformanceModel};
 use optimizer::simulator::Load;
 use optimizer::units::{MemoryMb, MilliVcpu, PicoUsd, Resources};

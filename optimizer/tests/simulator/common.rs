@@ -2,7 +2,7 @@
 
 use optimizer::deployment::Deployment;
 use optimizer::execution::{Billed, Execution, Outcome, Span};
-use optimizer::flow::data::Data;
+use optimizer::flow::Data;
 use optimizer::performance_model::{Models, PerformanceModel, TaskModel, Work};
 use optimizer::price::PriceBook;
 use optimizer::simulator::{Load, Overhead, Simulator, SimulatorParameters};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use optimizer::execution::Outcome;
-use optimizer::flow::data::Data;
+use optimizer::flow::Data;
 use optimizer::performance_model::{Recorded, RecordedInput, RecordedTable, TaskModel, Work};
 use optimizer::simulator::{Load, SimulatorError};
 use optimizer::units::{MemoryMb, MilliVcpu, Resources};
