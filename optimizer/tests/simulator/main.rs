@@ -1,0 +1,6 @@
+//! What the simulator promises: small cases worked out by hand, invariants of any, and recorded data.
+
+mod by_hand;
+mod common;
+mod properties;
+mod recorded;
