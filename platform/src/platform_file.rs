@@ -174,8 +174,8 @@ prices:
                 "space.cells[0].vcpu does not reach 4 from 0.25",
             ),
             ("vcpu: 8\n", "vcpu: 0\n", Some((9, 13)), "space.cells[1].vcpu cannot be 0 vCPU"),
-            ("gb: 0.004", "gb: .nan", Some((12, 87)), "prices.cluster.gb cannot be NaN"),
-            ("gb: 0.004", "gb: -1", Some((12, 87)), "prices.cluster.gb cannot be -1"),
+            ("gb: 0.004", "gb: .nan", Some((12, 88)), "prices.cluster.gb cannot be NaN"),
+            ("gb: 0.004", "gb: -1", Some((12, 88)), "prices.cluster.gb cannot be -1"),
             (
                 "memoryPerVcpu: 2048",
                 "memoryPerVcpu: 0.5",
@@ -183,7 +183,7 @@ prices:
                 "space.memoryPerVcpu cannot be",
             ),
             ("  cells:", "  rows:", Some((7, 3)), "unknown field"),
-            ("unit: EUR, ", "", Some((12, 12)), "missing field"),
+            ("unit: EUR, ", "", Some((12, 114)), "missing field"),
         ] {
             let error = parse(&GOOD.replace(from, to)).unwrap_err();
             assert!(error.message.contains(message), "{error}");
