@@ -10,8 +10,8 @@ use super::engine::{Engine, NewSpan};
 use super::invocations::{Caller, Ticket};
 use super::queue;
 
-/// Invocations and waits of one execution, at most: a state machine may go round for ever. An execution
-/// that wants more fails.
+/// Invocations and waits of one execution, at most: it may try again for ever. An execution that wants
+/// more fails.
 pub const COMMAND_LIMIT: usize = 100_000;
 
 /// An orchestrator at work on one request.
