@@ -17,6 +17,7 @@ pub mod input_error;
 pub mod interpolation;
 pub mod load;
 pub mod measure;
+mod model_section;
 pub mod observe;
 pub mod optimize;
 pub mod package;

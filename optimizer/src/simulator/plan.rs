@@ -162,7 +162,7 @@ fn needed_mb<'a>(models: impl Iterator<Item = &'a TaskModel>, input: &Data) -> u
 impl Unit<'_> {
     /// What it answers.
     pub(super) fn answer(&self, input: &Data) -> Data {
-        self.model.output.as_ref().map_or_else(|| input.clone(), |output| output.fill(&input))
+        self.model.output.as_ref().map_or_else(|| input.clone(), |output| output.fill(input))
     }
 
     /// One execution of it, without its calls.
