@@ -233,6 +233,21 @@ fn an_execution_that_tries_again_and_again_fails_in_the_end() {
 }
 
 #[test]
+fn an_execution_that_waits_for_ever_is_over_after_a_year() {
+    // The pause after the second attempt would be endless.
+    let mut retry = retry(&["States.ALL"], 5);
+    retry["retry"][0]["backoff"] = json!(1e30);
+    let flow = steps(&[("s", step("a", &[], retry))]);
+    let setting = orchestrated(&[("a", task(20))], flow).timeout("a", 10);
+    let executions = run(&setting, &[json!({}), json!({})]);
+    let year_us = 365 * 24 * 3_600_000_000;
+    for execution in &executions {
+        assert_eq!((outcomes(execution), execution.outcome), (vec![Timeout; 2], Timeout));
+        assert_eq!(execution.latency_us, year_us);
+    }
+}
+
+#[test]
 fn steps_may_call_other_tasks_and_have_them_inside() {
     let mut setting = Setting::new(&[("a", task(20)), ("b", task(30))], &["a>b"]);
     setting.workflow =
