@@ -37,10 +37,10 @@ pub struct RecordedTable {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RecordedError {
     /// Other columns, or none.
-    #[error("line 1: the columns are `{HEADER}`, not `{0}`")]
+    #[error("the columns are `{HEADER}`, not `{0}`")]
     Header(String),
     /// A line that is no row.
-    #[error("line {line}: {reason}")]
+    #[error("{reason}")]
     Row {
         /// The line, from 1.
         line: usize,
@@ -53,13 +53,14 @@ pub enum RecordedError {
 }
 
 impl RecordedError {
-    /// The line that is wrong, from 1.
+    /// The line that is wrong, from 1. Messages do not repeat it.
     #[must_use]
-    pub fn line(&self) -> Option<usize> {
+    pub fn line(&self) -> usize {
         match self {
-            Self::Header(_) => Some(1),
-            Self::Row { line, .. } => Some(*line),
-            Self::Empty => None,
+            Self::Header(_) => 1,
+            Self::Row { line, .. } => *line,
+            // Where the first row would be.
+            Self::Empty => 2,
         }
     }
 }
@@ -364,18 +365,22 @@ mod tests {
 
     #[test]
     fn wrong_lines_are_named() {
-        let error = |text: &str| RecordedTable::parse(text).unwrap_err().to_string();
-        assert_eq!(error(""), format!("line 1: the columns are `{HEADER}`, not ``"));
-        assert_eq!(error(HEADER), "there is no row");
+        let error = |text: &str| {
+            let error = RecordedTable::parse(text).unwrap_err();
+            format!("{}: {error}", error.line())
+        };
+        assert_eq!(error(""), format!("1: the columns are `{HEADER}`, not ``"));
+        assert_eq!(error(HEADER), "2: there is no row");
         let row = |row: &str| error(&format!("{HEADER}\r\na,1,128,1,ok\r\n\r\n{row}\r\n"));
-        assert_eq!(row("a,1,128,1"), "line 4: there are 4 fields instead of 5");
-        assert_eq!(row("a,x,128,1,ok"), "line 4: vcpu: `x` is no number from 0 to 1000");
-        assert_eq!(
-            row("a,1,128,-1,ok"),
-            "line 4: duration_ms: `-1` is no number from 0 to 1000000000"
-        );
-        assert_eq!(row("a,0,128,1,ok"), "line 4: vcpu and memory_mb are above 0");
-        assert_eq!(row("a,1,128,1,OK"), "line 4: outcome: `OK` is neither `ok` nor `failed`");
-        assert_eq!(row("a,1,NaN,1,ok"), "line 4: memory_mb: `NaN` is no number from 0 to 10000000");
+        for (wrong, expect) in [
+            ("a,1,128,1", "4: there are 4 fields instead of 5"),
+            ("a,x,128,1,ok", "4: vcpu: `x` is no number from 0 to 1000"),
+            ("a,1,128,-1,ok", "4: duration_ms: `-1` is no number from 0 to 1000000000"),
+            ("a,0,128,1,ok", "4: vcpu and memory_mb are above 0"),
+            ("a,1,128,1,OK", "4: outcome: `OK` is neither `ok` nor `failed`"),
+            ("a,1,NaN,1,ok", "4: memory_mb: `NaN` is no number from 0 to 10000000"),
+        ] {
+            assert_eq!(row(wrong), expect);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Random times.
 
+use crate::performance_model::LONGEST_WORK_US;
 use crate::random::SplitMix64;
 
 /// 95th percentile of the standard normal distribution.
@@ -46,8 +47,13 @@ impl Draws {
         self.generator.unit()
     }
 
+    /// A time in microseconds, so many times what is drawn from a distribution.
+    pub(super) fn time_us(&mut self, times: f64, distribution: LogNormal) -> u64 {
+        (times * self.log_normal(distribution)).min(LONGEST_WORK_US).round() as u64
+    }
+
     /// A number from a distribution.
-    pub(super) fn log_normal(&mut self, distribution: LogNormal) -> f64 {
+    fn log_normal(&mut self, distribution: LogNormal) -> f64 {
         let LogNormal { median, sigma } = distribution;
         if sigma == 0.0 {
             return median;

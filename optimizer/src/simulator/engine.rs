@@ -2,6 +2,7 @@
 
 use crate::execution::{Execution, Outcome, Span};
 use crate::flow::{self, Data, Flow, StepName};
+use crate::performance_model::LONGEST_WORK_US;
 use crate::workflow::CallKind;
 
 use super::draws::{Draws, LogNormal};
@@ -29,7 +30,7 @@ pub(super) struct Engine<'a> {
     client_overhead: LogNormal,
     /// By the requests sent so far.
     pub(super) executions: Vec<Execution>,
-    progress: Vec<Progress>,
+    pub(super) progress: Vec<Progress>,
     /// Spans of the largest execution that is over: most are alike, and a list need not grow then.
     most_spans: usize,
     /// By request, until it is answered.
@@ -40,8 +41,8 @@ pub(super) struct Engine<'a> {
     stream: u64,
 }
 
-struct Progress {
-    sent_us: u64,
+pub(super) struct Progress {
+    pub(super) sent_us: u64,
     /// Invocations that it caused and that are not over; an orchestrator counts as one.
     outstanding: u32,
 }
@@ -130,7 +131,7 @@ impl<'a> Engine<'a> {
         if let Load::Open { rate_per_second } = self.load {
             // Exponential gaps make a Poisson process.
             let gap_us = -self.arrivals.unit().ln() / rate_per_second * 1e6;
-            self.queue.push(now_us.saturating_add(gap_us as u64), Event::Request);
+            self.queue.push(now_us + gap_us.min(LONGEST_WORK_US) as u64, Event::Request);
         }
         if let Some(flow) = self.flow {
             self.progress[request].outstanding = 1;
@@ -146,7 +147,7 @@ impl<'a> Engine<'a> {
             start_us: now_us,
         };
         let span = self.open_span(request, entry, None);
-        let arrival_us = now_us + self.draws.log_normal(self.client_overhead) as u64;
+        let arrival_us = now_us + self.draws.time_us(1.0, self.client_overhead);
         self.dispatch(request, span, 0, Caller::Client, input.clone(), arrival_us);
     }
 

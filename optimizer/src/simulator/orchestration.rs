@@ -10,9 +10,12 @@ use super::engine::{Engine, NewSpan};
 use super::invocations::{Caller, Ticket};
 use super::queue;
 
-/// Invocations and waits of one execution, at most: a state machine may go round for ever. An execution
-/// that wants more fails.
+/// Invocations and waits of one execution, at most: it may try again for ever. An execution that wants
+/// more fails.
 pub const COMMAND_LIMIT: usize = 100_000;
+
+/// Longest that an execution may take, as in Step Functions: a year, in microseconds.
+const LONGEST_EXECUTION_US: u64 = 365 * 24 * 3_600_000_000;
 
 /// An orchestrator at work on one request.
 pub(super) struct Orchestrator {
@@ -31,11 +34,20 @@ impl Engine<'_> {
 
     /// Tells the orchestrator of a request what has happened.
     pub(super) fn tell_orchestrator(&mut self, request: usize, event: Event, now_us: u64) {
+        let latest_us = self.latest_us(request);
         let (Some(flow), Some(orchestrator)) = (self.flow, &mut self.orchestrators[request]) else {
             return;
         };
+        if now_us >= latest_us {
+            return self.end_flow(request, Outcome::Timeout, now_us);
+        }
         let commands = orchestrator.run.on(flow, event);
         self.obey(request, commands, now_us);
+    }
+
+    /// When the execution of a request has taken too long.
+    fn latest_us(&self, request: usize) -> u64 {
+        self.progress[request].sent_us + LONGEST_EXECUTION_US
     }
 
     /// Does what the orchestrator of a request wants.
@@ -56,7 +68,8 @@ impl Engine<'_> {
                 Command::Wait { timer, duration_us } => {
                     let number = u32::try_from(request).expect("fewer than 2^32 requests");
                     let elapsed = queue::Event::Elapsed(number, timer);
-                    self.queue.push(now_us.saturating_add(duration_us), elapsed);
+                    let at_us = now_us.saturating_add(duration_us).min(self.latest_us(request));
+                    self.queue.push(at_us, elapsed);
                 }
                 Command::Invoke { attempt, step, task, payload, timeout_us } => {
                     let function = self.plan.function(&task);
@@ -68,7 +81,7 @@ impl Engine<'_> {
                         start_us: now_us,
                     };
                     let span = self.open_span(request, span, Some(step));
-                    let arrival_us = now_us + self.draws.log_normal(self.overhead) as u64;
+                    let arrival_us = now_us + self.draws.time_us(1.0, self.overhead);
                     let caller = Caller::Orchestrator(attempt);
                     let slot = self.dispatch(request, span, function, caller, payload, arrival_us);
                     if let Some(timeout_us) = timeout_us {

@@ -128,7 +128,11 @@ impl<'a> Plan<'a> {
                 root,
                 resources: function.resources,
                 units: first..plan.units.len(),
-                init_us: models().map(|model| model.init_us).max().unwrap_or(0),
+                init_us: models()
+                    .map(|model| model.init_us)
+                    .max()
+                    .unwrap_or(0)
+                    .min(LONGEST_WORK_US as u64),
                 inline_call_us: INLINE_CALL_CPU_US * 1_000
                     / u64::from(function.resources.vcpu.0.clamp(1, 1_000)),
                 reserved: simulator.parameters.reserved_concurrency.get(root).copied(),
@@ -181,8 +185,7 @@ impl Unit<'_> {
                 };
             }
         };
-        let duration_us = mean_us * draws.log_normal(variation);
-        Took { duration_us: duration_us.min(LONGEST_WORK_US).round() as u64, outcome: Outcome::Ok }
+        Took { duration_us: draws.time_us(mean_us, variation), outcome: Outcome::Ok }
     }
 }
 

@@ -103,7 +103,7 @@ impl Engine<'_> {
                         (self.plan.functions[callee].units.start, callee);
                     let child = self.open_span(request, child, None);
                     let input = self.invocations[slot].input.clone();
-                    let arrival_us = now_us + self.draws.log_normal(self.overhead) as u64;
+                    let arrival_us = now_us + self.draws.time_us(1.0, self.overhead);
                     if kind == CallKind::Sync {
                         let caller = Caller::Invocation(self.invocations.ticket(slot));
                         self.dispatch(request, child, callee, caller, input, arrival_us);

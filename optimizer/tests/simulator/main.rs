@@ -2,5 +2,6 @@
 
 mod by_hand;
 mod common;
+mod orchestrated;
 mod properties;
 mod recorded;

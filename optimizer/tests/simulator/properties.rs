@@ -125,7 +125,7 @@ fn seen(executions: &[Execution]) -> BTreeMap<&TaskName, Vec<Seen>> {
 }
 
 /// Whether every warm invocation can have had an instance to itself, and every cold one could not.
-fn check_instances(executions: &[Execution]) -> Result<(), TestCaseError> {
+pub(crate) fn check_instances(executions: &[Execution]) -> Result<(), TestCaseError> {
     for (function, invocations) in seen(executions) {
         for (at, this) in invocations.iter().enumerate() {
             let now_us = this.from_us;
@@ -149,7 +149,7 @@ fn check_instances(executions: &[Execution]) -> Result<(), TestCaseError> {
 }
 
 /// The most invocations of all functions at the same time.
-fn most_at_once(executions: &[Execution]) -> usize {
+pub(crate) fn most_at_once(executions: &[Execution]) -> usize {
     let functions = seen(executions);
     let all: Vec<&Seen> = functions.values().flatten().collect();
     let at_once = |now_us| all.iter().filter(|s| s.from_us <= now_us && now_us < s.to_us).count();
