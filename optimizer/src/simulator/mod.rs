@@ -17,10 +17,16 @@
 //! its root's own work is done, as it is at a timeout; a task served inside that exceeds its timeout
 //! only fails. The billed duration does not contain the overhead, and contains all waiting.
 //!
+//! **An orchestrator** ([`FlowRun`]) takes no time of its own; each of its invocations takes an invoke
+//! overhead. A task answers its model's output, and a failed one with the error that Lambda names.
+//! Attempts that the orchestrator no longer waits for go on and are billed.
+//!
 //! Recorded tasks know no memory of their own, only executions that failed for want of it: fused with
 //! others, they look as if they had all of the function's memory.
 //!
+//! [`FlowRun`]: crate::flow::FlowRun
 //! [`Outcome::Refused`]: crate::execution::Outcome::Refused
+//! [`TaskModel`]: crate::performance_model::TaskModel
 
 mod draws;
 mod engine;

@@ -58,11 +58,7 @@ impl Engine<'_> {
             orchestrator.left = left.unwrap_or(0);
             match command {
                 Command::Done(result) => {
-                    self.end_flow(
-                        request,
-                        result.map_or_else(|f| f.outcome(), |_| Outcome::Ok),
-                        now_us,
-                    );
+                    self.end_flow(request, outcome(&result), now_us);
                 }
                 _ if left.is_none() => self.end_flow(request, Outcome::Error, now_us),
                 Command::Wait { timer, duration_us } => {
@@ -113,21 +109,23 @@ impl Engine<'_> {
     }
 }
 
-impl Failure {
-    /// The failure of a task that ended like this, by the name that Lambda gives it.
-    pub(super) fn of(task: &TaskName, outcome: Outcome) -> Self {
-        let error = match outcome {
-            Outcome::Ok | Outcome::Error => "Error",
-            Outcome::Crash => "Runtime.ExitError",
-            Outcome::Timeout => "Sandbox.Timedout",
-            Outcome::OutOfMemory => "Runtime.OutOfMemory",
-            Outcome::Refused => "Lambda.TooManyRequestsException",
-        };
-        Self { error: error.to_owned(), cause: format!("task `{task}` failed") }
-    }
+/// The failure of a task that ended like this, by the name that Lambda gives it.
+pub(super) fn failure(task: &TaskName, outcome: Outcome) -> Failure {
+    let error = match outcome {
+        Outcome::Ok | Outcome::Error => "Error",
+        Outcome::Crash => "Runtime.ExitError",
+        Outcome::Timeout => "Sandbox.Timedout",
+        Outcome::OutOfMemory => "Runtime.OutOfMemory",
+        Outcome::Refused => "Lambda.TooManyRequestsException",
+    };
+    Failure { error: error.to_owned(), cause: format!("task `{task}` failed") }
+}
 
-    /// How an execution ended that failed with it.
-    fn outcome(&self) -> Outcome {
-        if self.error == TIMEOUT { Outcome::Timeout } else { Outcome::Error }
+/// How an execution ended.
+fn outcome(result: &Result<Data, Failure>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Ok,
+        Err(failure) if failure.error == TIMEOUT => Outcome::Timeout,
+        Err(_) => Outcome::Error,
     }
 }

@@ -11,6 +11,7 @@ use crate::workflow::CallKind;
 use super::engine::{Engine, NewSpan};
 use super::instances::Acquired;
 use super::invocations::{Caller, Frame, Ticket, Waiting};
+use super::orchestration::failure;
 use super::plan::Target;
 use super::queue;
 
@@ -265,7 +266,7 @@ impl Engine<'_> {
         let root = &self.plan.units[self.plan.functions[function].units.start];
         match outcome {
             Outcome::Ok => Ok(root.answer(&input)),
-            failed => Err(Failure::of(root.task, failed)),
+            failed => Err(failure(root.task, failed)),
         }
     }
 }
