@@ -1,0 +1,1 @@
+//! Training and using an intent classifier: the functions of templates/chatbot/workflow.yaml.

@@ -1,0 +1,1 @@
+//! Reducing, learning and testing: the functions of templates/ml-pipeline/workflow.yaml.
