@@ -80,7 +80,7 @@ async fn what_is_found_is_what_was_filmed() {
         }
         assert_eq!(
             answer.counts.values().sum::<usize>(),
-            answer.key_frames.iter().map(|key| key.objects.len()).sum()
+            answer.key_frames.iter().map(|key| key.objects.len()).sum::<usize>()
         );
     }
     assert!(objects > 60, "only {objects}");
