@@ -65,7 +65,7 @@ pub async fn handle(store: &Store, threads: usize, chunk: Chunk) -> Result<Answe
     let picture = format!("key-{key_frame:06}.ppm");
     folder.put(&picture, key.picture.to_ppm()).await?;
 
-    let start = chunk.first_frame - chunk.lead_frames;
+    let start = chunk.first_frame.saturating_sub(chunk.lead_frames);
     let cuts = frames.windows(2).enumerate().filter(|(_, pair)| change(&pair[0], &pair[1]) > CUT);
     let cuts = cuts.map(|(index, _)| start + index + 1).collect();
     let (execution_id, detail) = (chunk.execution_id, chunk.detail);
