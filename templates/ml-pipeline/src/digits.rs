@@ -29,7 +29,7 @@ const PAGE: usize = 100;
 /// Half of a stroke's width.
 const PEN: f32 = 0.16;
 /// Levels of grey, of 256, by which stains and gaps change a pixel at most.
-const STAINS: f32 = 150.0;
+const STAINS: f32 = 120.0;
 
 /// Writes `rows` digits of `pixels` by `pixels` pixels: lines of a digit and its pixels' levels from 0 to
 /// 255, row by row, with tabs between them.
@@ -56,8 +56,8 @@ fn draw(digit: usize, pixels: usize, random: &mut SmallRng) -> Vec<u8> {
     let strokes: Vec<_> =
         (0..7).filter(|bit| DIGITS[digit] >> bit & 1 == 1).map(|bit| STROKES[bit]).collect();
     let size = random.random_range(2.4..3.2);
-    let (right, down) = (random.random_range(-0.3..0.3), random.random_range(-0.25..0.25));
-    let slant = random.random_range(-0.3..0.3);
+    let (right, down) = (random.random_range(-0.2..0.2), random.random_range(-0.2..0.2));
+    let slant = random.random_range(-0.2..0.2);
     let press = random.random_range(0.6..1.0);
     let level = |index: usize| {
         let [column, row] =
