@@ -128,7 +128,7 @@ def execute(workflow, request, threads, programs):
     """What every step took."""
     taken = {}
     with tempfile.TemporaryDirectory() as store:
-        environment = {"STORE": f"file://{store}", "THREADS": str(threads)}
+        environment = {"STORE": f"file://{store}", "THREADS": str(threads), "MALLOC_MMAP_THRESHOLD_": "524288"}
         answer = request | {"executionId": str(uuid.uuid4())}
         for step, items in WORKFLOWS[workflow][0]:
             instance = Instance(str(programs / f"{workflow}-{step}"), environment)
