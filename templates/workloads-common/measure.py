@@ -24,16 +24,17 @@ import time
 import uuid
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# Steps, and where the result of the step before has the list that a map goes through.
+# Steps, and where the result of the step before has the list that a map goes through; and the request
+# that the workflow file sends.
 WORKFLOWS = {
-    "chatbot": ([("parse", None), ("train", "intents"), ("detect", None)], {}),
+    "chatbot": ([("parse", None), ("train", "intents"), ("detect", None)], {"seed": 7, "scale": 10}),
     "ml-pipeline": (
         [("pca", None), ("train", "configurations"), ("test", None)],
-        {"rows": 2000, "trees": [10, 20], "features": [0.25, 0.5, 0.75, 1.0]},
+        {"seed": 7, "rows": 4000, "trees": [10, 20], "features": [0.25, 0.5, 0.75, 1.0]},
     ),
     "video-analysis": (
         [("split", None), ("extract", "chunks"), ("classify", None)],
-        {"seconds": 20, "framesPerSecond": 10, "width": 640, "height": 360},
+        {"seed": 7, "seconds": 20, "framesPerSecond": 5, "width": 1280, "height": 720, "detail": 512},
     ),
 }
 
@@ -128,7 +129,12 @@ def execute(workflow, request, threads, programs):
     """What every step took."""
     taken = {}
     with tempfile.TemporaryDirectory() as store:
-        environment = {"STORE": f"file://{store}", "THREADS": str(threads), "MALLOC_MMAP_THRESHOLD_": "524288"}
+        # The last one is the workflow files'.
+        environment = {
+            "STORE": f"file://{store}",
+            "THREADS": str(threads),
+            "MALLOC_MMAP_THRESHOLD_": "524288",
+        }
         answer = request | {"executionId": str(uuid.uuid4())}
         for step, items in WORKFLOWS[workflow][0]:
             instance = Instance(str(programs / f"{workflow}-{step}"), environment)
