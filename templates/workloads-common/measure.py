@@ -4,10 +4,14 @@
     measure.py WORKFLOW [--threads 1,2] [--repeat 3] [NAME=JSON ...]
 
 Every program runs as one warm instance behind a Runtime API of this script's, one event after the other,
-in the order of the workflow's steps. Prints a line for every step: events, milliseconds of wall time (the
-shortest, the median, and the longest event), of CPU time (user and system; the median, and the sum), the
-largest memory of an event and the least, and the memory afterwards, in MiB. The programs are those of
-`cargo build --release`; NAME=JSON sets fields of the request. The figures are medians over the repetitions.
+in the order of the workflow's steps. Prints a line for every step: events; milliseconds until the instance
+asks for its first; of wall time; of CPU time; of CPU time of the threads that outlast an event; and MiB of
+memory at most during an event, and after it. Of several events: the least, the median and the most.
+
+The programs are those of `cargo build --release`; NAME=JSON sets fields of the request. The figures are
+medians over the repetitions. On a machine with other work, go by CPU time. The threads that do parallel work
+end with it, so with one thread "lasting" is all CPU time, to the nanosecond, and with many threads it is the
+time that is not parallel, and a part of the rest as if by one more thread.
 """
 import argparse
 import http.server
@@ -99,6 +103,10 @@ class Instance:
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 
+    def lasting_ms(self):
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
+
     def memory_mib(self, what):
         text = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(text.split(what + ":")[1].split()[0]) / 1024
@@ -107,13 +115,14 @@ class Instance:
         """The answer, and what it took."""
         # From now on the peak is this event's.
         pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
-        cpu, started = self.cpu_ms(), time.monotonic()
+        cpu, lasting, started = self.cpu_ms(), self.lasting_ms(), time.monotonic()
         self.events.put(json.dumps(event).encode())
         ended, body = self.wait_for("answered")
         self.wait_for("waiting")
         return json.loads(body), {
             "wall": (ended - started) * 1000,
             "cpu": self.cpu_ms() - cpu,
+            "lasting": self.lasting_ms() - lasting,
             "peak": self.memory_mib("VmHWM"),
             "after": self.memory_mib("VmRSS"),
         }
@@ -161,21 +170,19 @@ def main():
     fields = dict(field.split("=", 1) for field in arguments.fields)
     request = WORKFLOWS[arguments.workflow][1] | {name: json.loads(text) for name, text in fields.items()}
     print(f"{arguments.workflow} {json.dumps(request)}, {arguments.repeat} repetitions")
-    print("step      threads events init   wall: least median  most    cpu: median    sum   peak: most least  after")
+    columns = ["wall ms", "cpu ms", "lasting ms", "peak MiB", "after MiB"]
+    print("step      threads events  init" + "".join(f"{column:>24}" for column in columns))
     for threads in map(int, arguments.threads.split(",")):
         runs = [execute(arguments.workflow, request, threads, programs) for _ in range(arguments.repeat)]
         for step in runs[0]:
-            def figure(name, over):
-                return statistics.median(over(event[name] for event in run[step]["events"]) for run in runs)
-
             init = statistics.median(run[step]["init"] for run in runs)
-            print(
-                f"{step:9} {threads:7} {len(runs[0][step]['events']):6} {init:4.0f}"
-                f" {figure('wall', min):13.1f} {figure('wall', statistics.median):6.1f} {figure('wall', max):6.1f}"
-                f" {figure('cpu', statistics.median):11.0f} {figure('cpu', sum):6.0f}"
-                f" {figure('peak', max):12.1f} {figure('peak', min):5.1f} {figure('after', max):6.1f}",
-                flush=True,
-            )
+            line = f"{step:9} {threads:7} {len(runs[0][step]['events']):6} {init:5.0f}"
+            for column in columns:
+                name = column.split()[0]
+                for over in min, statistics.median, max:
+                    of_runs = [over(event[name] for event in run[step]["events"]) for run in runs]
+                    line += f"{statistics.median(of_runs):8.1f}"
+            print(line, flush=True)
 
 
 main()
