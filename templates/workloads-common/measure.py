@@ -163,7 +163,7 @@ def main():
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("fields", nargs="*")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     host = subprocess.run(["rustc", "-vV"], capture_output=True, text=True, check=True).stdout
     host = host.split("host: ")[1].split("\n")[0]
     programs = ROOT / "target" / host / "release"

@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn files_are_read_back() {
-        let picture = Picture::new(3, vec![[10, 32, 13], [0, 9, 255], [1, 2, 3]].repeat(2));
+        let picture = Picture::new(3, [[10, 32, 13], [0, 9, 255], [1, 2, 3]].repeat(2));
         let file = picture.to_ppm();
         assert_eq!(Picture::from_ppm("p", &file).unwrap(), picture);
         let mut other = file.clone();

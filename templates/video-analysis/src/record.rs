@@ -26,7 +26,6 @@ pub fn record(film: &Film) -> Result<Vec<u8>, y4m::Error> {
     for frame in 0..order.frames {
         encoder.write_frame(&draw(film, frame).frame())?;
     }
-    drop(encoder);
     Ok(video)
 }
 

@@ -163,6 +163,5 @@ fn cut(
     }
     let last = Planes::of(&decoder.read_frame()?, width);
     encoder.write_frame(&last.frame())?;
-    drop(encoder);
     Ok((chunk, last))
 }
