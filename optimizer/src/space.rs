@@ -4,6 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{MemoryMb, MilliVcpu, Resources};
 
+/// What of a function's resources can be chosen.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    /// CPU time per wall time.
+    Vcpu,
+    /// The memory limit.
+    Memory,
+}
+
 /// A range of memory sizes and how vCPU goes with them.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct ResourceSpace {
@@ -173,6 +183,41 @@ impl ResourceSpace {
             }
         };
         Resources { vcpu: MilliVcpu(vcpu), memory }
+    }
+
+    /// What can be chosen: only memory where vCPU follows from it.
+    #[must_use]
+    pub fn dimensions(&self) -> &'static [Dimension] {
+        match self.vcpu {
+            None => &[Dimension::Memory],
+            Some(_) => &[Dimension::Vcpu, Dimension::Memory],
+        }
+    }
+
+    /// The over-provisioned base configuration of the thesis's Algorithm 4.1.
+    #[must_use]
+    pub fn largest(&self) -> Resources {
+        let bundled = self.resources_for_memory(self.largest);
+        Resources { vcpu: self.vcpu.map_or(bundled.vcpu, |range| range.largest), ..bundled }
+    }
+
+    /// The largest legal resources that have at least `steps` grid steps less of one dimension, all
+    /// else equal; `None` at the lower end.
+    #[must_use]
+    pub fn reduce(&self, from: Resources, dimension: Dimension, steps: u32) -> Option<Resources> {
+        let less = |value: u32, step: u32| value.checked_sub(steps.max(1).checked_mul(step)?);
+        let reduced = match (dimension, self.vcpu) {
+            (Dimension::Memory, None) => {
+                self.resources_for_memory(MemoryMb(less(from.memory.0, self.step_mb)?))
+            }
+            (Dimension::Memory, Some(_)) => {
+                Resources { memory: MemoryMb(less(from.memory.0, self.step_mb)?), ..from }
+            }
+            (Dimension::Vcpu, range) => {
+                Resources { vcpu: MilliVcpu(less(from.vcpu.0, range?.step_milli)?), ..from }
+            }
+        };
+        self.check(reduced).is_ok().then_some(reduced)
     }
 
     /// Whether a function may have these resources.

@@ -1,0 +1,204 @@
+//! Algorithm 4.2: what becomes of an operation.
+
+use super::AarcSearch;
+use super::observation::Shown;
+use super::operations::{Operation, Priority};
+use super::report::{Change, Fate, Violation, change_text};
+use crate::deployment::Deployment;
+use crate::execution::{self, Execution};
+use crate::measurement::latency_at;
+use crate::search::{Decision, Standing, Verdict};
+use crate::text;
+use crate::units::{PicoUsd, Resources};
+
+/// The mean cost of what depends on a function, in one execution, in 10⁻¹² dollars.
+struct Costs {
+    /// With what the function has.
+    before: f64,
+    /// The least it was with what the function has or had.
+    least: f64,
+    /// In the trial.
+    after: f64,
+}
+
+impl AarcSearch {
+    /// Takes what executions with the operation show, and keeps or undoes it.
+    pub(super) fn observe_operation(
+        &mut self,
+        operation: Operation,
+        resources: Resources,
+        executions: &[Execution],
+    ) -> Verdict {
+        let Operation { function, dimension, .. } = operation;
+        let deployment = self.current.with_resources(self.root(function), resources);
+        let shown = Shown::of(&deployment, &self.graph, executions);
+        let latency_us = latency_at(executions, self.slo.percentile);
+        let costs = self.costs(function, &shown);
+        let violation = self.violation(function, &shown, costs.as_ref(), latency_us);
+        let saved = costs.map(|costs| costs.before - costs.after);
+        let reason = self.reason(function, resources, violation, saved, latency_us);
+        self.changes.push((
+            function,
+            Change {
+                trial: self.trials,
+                dimension,
+                from: self.resources(function),
+                to: resources,
+                saved: saved.map(|saved| saved.round() as i64),
+                fate: violation.map_or(Fate::Kept, Fate::Undone),
+            },
+        ));
+        match violation {
+            None => {
+                let saved = PicoUsd(saved.unwrap_or(0.0).max(0.0).round() as u64);
+                self.keep(operation, deployment, &shown, latency_us);
+                self.push(operation, Priority::Saved(saved));
+            }
+            Some(violation) => self.undo(operation, resources, &shown, violation),
+        }
+        let decision = if violation.is_none() { Decision::Kept } else { Decision::Undone };
+        let mut reasons = vec![reason];
+        reasons.extend(self.advance());
+        Verdict { decision, reasons }
+    }
+
+    fn keep(
+        &mut self,
+        operation: Operation,
+        deployment: Deployment,
+        shown: &Shown,
+        latency_us: Option<u64>,
+    ) {
+        let Operation { function, .. } = operation;
+        let cost = self.known.functions[function].cost_when_reached();
+        let least = self.least_cost[function];
+        self.least_cost[function] = match (least, cost) {
+            (Some(least), Some(cost)) => Some(least.min(cost)),
+            (least, cost) => least.or(cost),
+        };
+        self.known.forget(function, &self.topology);
+        self.known.merge(shown);
+        self.latency_us = latency_us.unwrap_or(self.latency_us);
+        self.best = deployment.clone();
+        self.standing = Standing::KeepsSlo;
+        self.current = deployment;
+    }
+
+    /// Leaves the function as it was, shortens the step and has it tried again, last of all, unless it
+    /// failed too often.
+    fn undo(
+        &mut self,
+        mut operation: Operation,
+        resources: Resources,
+        shown: &Shown,
+        violation: Violation,
+    ) {
+        self.known.merge_except(shown, operation.function, &self.topology);
+        operation.trials -= 1;
+        if violation != Violation::NotReached {
+            operation.step /= self.parameters.back_off.max(2);
+            self.undone[operation.function].insert(resources);
+        }
+        if operation.trials > 0 {
+            self.push(operation, Priority::Saved(PicoUsd(0)));
+        }
+    }
+
+    fn push(&mut self, operation: Operation, priority: Priority) {
+        if let Some(part) = &mut self.part {
+            part.queue.push(operation, priority);
+        }
+    }
+
+    /// What the cost of all that depends on a function became; none if it was not seen.
+    fn costs(&self, function: usize, shown: &Shown) -> Option<Costs> {
+        let mut costs = Costs { before: 0.0, least: 0.0, after: 0.0 };
+        for affected in self.topology.affected(function) {
+            let (known, shown) = (&self.known.functions[*affected], &shown.functions[*affected]);
+            let means = known.cost_when_reached().zip(shown.cost_when_reached());
+            let Some((before, after)) = means else {
+                if *affected == function {
+                    return None;
+                }
+                continue;
+            };
+            let own = self.least_cost[function].filter(|_| *affected == function);
+            // How often it is reached is chance and says nothing about its size.
+            let share = known.share(shown);
+            costs.before += share * before;
+            costs.least += share * own.map_or(before, |least| least.min(before));
+            costs.after += share * after;
+        }
+        Some(costs)
+    }
+
+    /// What speaks against a change.
+    fn violation(
+        &self,
+        function: usize,
+        shown: &Shown,
+        costs: Option<&Costs>,
+        latency_us: Option<u64>,
+    ) -> Option<Violation> {
+        let (known, of_function) = (&self.known.functions[function], &shown.functions[function]);
+        if of_function.fails_more(known) {
+            let outcome = of_function.worst.unwrap_or(execution::Outcome::Error);
+            return Some(Violation::Failed { outcome });
+        }
+        let Some(latency_us) = latency_us else { return Some(Violation::ExecutionsFailed) };
+        let Some(costs) = costs else { return Some(Violation::NotReached) };
+        let limit_us = self.limit_us();
+        if latency_us > limit_us {
+            return Some(Violation::SloMissed { latency_us, limit_us });
+        }
+        let tolerated = 1.0 + f64::from(self.parameters.tolerance_percent) / 100.0;
+        if let Some((runtime_us, limit_us)) = self.part_runtime_us(function, shown)
+            && runtime_us as f64 > limit_us as f64 * tolerated
+        {
+            return Some(Violation::SubSloMissed { runtime_us, limit_us });
+        }
+        (costs.after > costs.least * tolerated).then_some(Violation::CostRose)
+    }
+
+    /// What the steps of the detour being configured take together, and may take, in microseconds.
+    fn part_runtime_us(&self, function: usize, shown: &Shown) -> Option<(u64, u64)> {
+        let part = self.part.as_ref()?;
+        let limit_us = part.sub_slo_us?;
+        let runtimes_us = part.steps.iter().map(|step| {
+            let changed = self.topology.is_step_affected(*step, function);
+            let new = shown.steps[*step].rounded().filter(|_| changed);
+            new.or(self.known.steps[*step].rounded()).unwrap_or(0)
+        });
+        Some((runtimes_us.sum(), limit_us))
+    }
+
+    /// A function with what it has and what it gets.
+    pub(super) fn change_text(&self, function: usize, to: Resources) -> String {
+        let change = change_text(self.resources(function), to, self.space.dimensions());
+        format!("{} {change}", self.root(function))
+    }
+
+    fn reason(
+        &self,
+        function: usize,
+        resources: Resources,
+        violation: Option<Violation>,
+        saved: Option<f64>,
+        latency_us: Option<u64>,
+    ) -> String {
+        let change = self.change_text(function, resources);
+        let share = saved.unwrap_or(0.0) / self.known.cost().max(1.0) * 100.0;
+        let cost = if share >= 0.0 {
+            format!("saves {share:.1} % of the cost of an execution")
+        } else {
+            format!("an execution costs {:.1} % more", -share)
+        };
+        match violation {
+            None => {
+                let standing = text::against_slo(latency_us, self.slo);
+                format!("kept {change}: {cost}, {standing}")
+            }
+            Some(violation) => format!("undid {change}: {}", violation.text(self.slo, &cost)),
+        }
+    }
+}
