@@ -7,7 +7,7 @@ use super::report::{Change, Fate, Violation, change_text};
 use crate::deployment::Deployment;
 use crate::execution::{self, Execution};
 use crate::measurement::latency_at;
-use crate::search::{Decision, Standing, Verdict};
+use crate::search::{Decision, Verdict};
 use crate::text;
 use crate::units::{PicoUsd, Resources};
 
@@ -33,6 +33,9 @@ impl AarcSearch {
         let deployment = self.current.with_resources(self.root(function), resources);
         let shown = Shown::of(&deployment, &self.graph, executions);
         let latency_us = latency_at(executions, self.slo.percentile);
+        if let Some(latency_us) = latency_us {
+            self.latency.note(latency_us, &self.graph, &shown);
+        }
         let costs = self.costs(function, &shown);
         let violation = self.violation(function, &shown, costs.as_ref(), latency_us);
         let saved = costs.map(|costs| costs.before - costs.after);
@@ -45,6 +48,7 @@ impl AarcSearch {
                 from: self.resources(function),
                 to: resources,
                 saved: saved.map(|saved| saved.round() as i64),
+                runtimes_us: self.runtimes_us(function, &shown),
                 fate: violation.map_or(Fate::Kept, Fate::Undone),
             },
         ));
@@ -78,9 +82,9 @@ impl AarcSearch {
         };
         self.known.forget(function, &self.topology);
         self.known.merge(shown);
-        self.latency_us = latency_us.unwrap_or(self.latency_us);
-        self.best = deployment.clone();
-        self.standing = Standing::KeepsSlo;
+        if latency_us.is_some_and(|latency_us| latency_us <= self.slo.latency_us) {
+            self.best = deployment.clone();
+        }
         self.current = deployment;
     }
 
@@ -145,19 +149,53 @@ impl AarcSearch {
             let outcome = of_function.worst.unwrap_or(execution::Outcome::Error);
             return Some(Violation::Failed { outcome });
         }
-        let Some(latency_us) = latency_us else { return Some(Violation::ExecutionsFailed) };
-        let Some(costs) = costs else { return Some(Violation::NotReached) };
-        let limit_us = self.limit_us();
-        if latency_us > limit_us {
-            return Some(Violation::SloMissed { latency_us, limit_us });
+        if latency_us.is_none() {
+            return Some(Violation::ExecutionsFailed);
         }
-        let tolerated = 1.0 + f64::from(self.parameters.tolerance_percent) / 100.0;
+        let Some(costs) = costs else { return Some(Violation::NotReached) };
+        if let Some(missed) = self.slo_missed(function, shown) {
+            return Some(missed);
+        }
         if let Some((runtime_us, limit_us)) = self.part_runtime_us(function, shown)
-            && runtime_us as f64 > limit_us as f64 * tolerated
+            && runtime_us as f64 > limit_us as f64 * self.tolerated()
         {
             return Some(Violation::SubSloMissed { runtime_us, limit_us });
         }
-        (costs.after > costs.least * tolerated).then_some(Violation::CostRose)
+        (costs.after > costs.least * self.tolerated()).then_some(Violation::CostRose)
+    }
+
+    /// Whether the change makes the workflow miss its SLO: it is expected to take longer with it than
+    /// without it, and longer than the SLO, or than the SLO less the margin if the function itself
+    /// took visibly longer.
+    fn slo_missed(&self, function: usize, shown: &Shown) -> Option<Violation> {
+        let weights_us: Vec<u64> = (0..self.known.steps.len())
+            .map(|step| {
+                let changed = self.topology.is_step_affected(step, function);
+                let new = shown.steps[step].rounded().filter(|_| changed);
+                new.or(self.known.steps[step].rounded()).unwrap_or(0)
+            })
+            .collect();
+        let latency_us = self.latency.expected_us(&self.graph, weights_us);
+        let present_us = self.latency.expected_us(&self.graph, self.known.weights_us());
+        let visible = self
+            .runtimes_us(function, shown)
+            .is_some_and(|(before, after)| after as f64 > before as f64 * self.tolerated());
+        let limit_us = if visible { self.limit_us() } else { self.slo.latency_us };
+        (latency_us > limit_us.max(present_us))
+            .then_some(Violation::SloMissed { latency_us, limit_us })
+    }
+
+    /// What the steps that depend on a function take together, before a change and with it.
+    fn runtimes_us(&self, function: usize, shown: &Shown) -> Option<(u64, u64)> {
+        let steps = (0..self.known.steps.len())
+            .filter(|step| self.topology.is_step_affected(*step, function))
+            .filter_map(|step| self.known.steps[step].rounded().zip(shown.steps[step].rounded()));
+        steps.reduce(|sum, step| (sum.0 + step.0, sum.1 + step.1))
+    }
+
+    /// What a mean may be of one that it is compared with without counting as more.
+    pub(super) fn tolerated(&self) -> f64 {
+        1.0 + f64::from(self.parameters.tolerance_percent) / 100.0
     }
 
     /// What the steps of the detour being configured take together, and may take, in microseconds.

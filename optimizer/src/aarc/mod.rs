@@ -44,7 +44,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use self::observation::Shown;
+use self::observation::{Latency, Shown};
 use self::operations::{Operation, Queue};
 use self::topology::Topology;
 use crate::critical_path::Schedule;
@@ -138,8 +138,7 @@ pub struct AarcSearch {
     trials: u32,
     /// Every function with what it has by now.
     current: Deployment,
-    /// Its latency at the SLO's percentile, in microseconds, when it was last changed.
-    latency_us: u64,
+    latency: Latency,
     /// What executions showed of the functions as they are in `current`.
     known: Shown,
     /// What was measured as a whole and can be recommended.
@@ -221,7 +220,7 @@ impl AarcSearch {
             stage: Stage::Base,
             trials: 0,
             current: start.clone(),
-            latency_us: 0,
+            latency: Latency::default(),
             known,
             best: start.clone(),
             standing: Standing::Unmeasured,

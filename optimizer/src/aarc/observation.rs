@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::topology::Topology;
+use crate::critical_path::Schedule;
 use crate::deployment::Deployment;
 use crate::execution::{Execution, Outcome, Span};
 use crate::flow::{StepGraph, StepName};
@@ -94,6 +95,34 @@ impl FunctionShown {
         self.invocations += other.invocations;
         self.failures += other.failures;
         self.worst = self.worst.max(other.worst);
+    }
+}
+
+/// By how much the latency at the SLO's percentile exceeds what Algorithm 2.1 makes of the mean times
+/// of the steps: what the orchestrator takes, and how much the executions of one trial vary.
+///
+/// With it a latency can be expected from the times of the steps, which are known from many trials, so
+/// that what one execution happened to take decides nothing.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub(super) struct Latency {
+    total_us: i64,
+    count: i64,
+}
+
+impl Latency {
+    /// Takes the latency of one trial.
+    pub(super) fn note(&mut self, latency_us: u64, graph: &StepGraph, shown: &Shown) {
+        let of_steps_us = Schedule::new(graph, shown.weights_us()).duration_us();
+        let signed = |time_us: u64| i64::try_from(time_us).unwrap_or(i64::MAX);
+        self.total_us =
+            self.total_us.saturating_add(signed(latency_us).saturating_sub(signed(of_steps_us)));
+        self.count += 1;
+    }
+
+    /// The latency to be expected if the steps take these times.
+    pub(super) fn expected_us(&self, graph: &StepGraph, weights_us: Vec<u64>) -> u64 {
+        let of_steps_us = Schedule::new(graph, weights_us).duration_us();
+        of_steps_us.saturating_add_signed(self.total_us / self.count.max(1))
     }
 }
 

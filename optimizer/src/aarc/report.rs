@@ -56,6 +56,9 @@ pub struct Change {
     /// What this saved of the cost of an execution, in 10⁻¹² dollars; negative if it cost more. None
     /// if no cost was seen.
     pub saved: Option<i64>,
+    /// Mean time of the steps that depend on the function, before it and with it, in microseconds;
+    /// none if it was not seen.
+    pub runtimes_us: Option<(u64, u64)>,
     /// What became of it.
     pub fate: Fate,
 }

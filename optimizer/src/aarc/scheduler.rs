@@ -32,8 +32,8 @@ impl AarcSearch {
         }
         if standing == Standing::KeepsSlo {
             self.base = self.current.clone();
-            self.latency_us = latency_us.unwrap_or(0);
             self.known = Shown::of(&self.current, &self.graph, executions);
+            self.latency.note(latency_us.unwrap_or(0), &self.graph, &self.known);
             reasons.push(self.begin_critical_path());
             reasons.extend(self.advance());
         } else {
@@ -160,7 +160,8 @@ impl AarcSearch {
             .iter()
             .partition(|step| self.topology.reached(&[**step]).any(|f| self.is_open(f)));
         let taken_us: u64 = scheduled.iter().map(|step| weights_us[*step]).sum();
-        let spare_us = self.limit_us().saturating_sub(self.latency_us);
+        let expected_us = self.latency.expected_us(&self.graph, weights_us.clone());
+        let spare_us = self.limit_us().saturating_sub(expected_us);
         let sub_slo_us =
             schedule.room_us(*first, *last).saturating_add(spare_us).saturating_sub(taken_us);
         let functions: Vec<usize> = self.topology.reached(steps).collect();
@@ -208,14 +209,11 @@ impl AarcSearch {
         given.unwrap_or(amount(self.resources(function), dimension) / 4).max(1)
     }
 
-    /// What the latency at the SLO's percentile may be in a trial, in microseconds: the SLO less the
-    /// margin, or all of it if the deployment is above that anyway.
+    /// The SLO less the margin, in microseconds.
     pub(super) fn limit_us(&self) -> u64 {
         let margin_percent = u128::from(self.parameters.slo_margin_percent.min(99));
-        let below = u128::from(self.slo.latency_us) * (100 - margin_percent) / 100;
         // At most the SLO, which fits.
-        let below = below as u64;
-        if self.latency_us <= below { below } else { self.slo.latency_us }
+        (u128::from(self.slo.latency_us) * (100 - margin_percent) / 100) as u64
     }
 }
 

@@ -1,13 +1,15 @@
 //! The last trial: whether the whole keeps the SLO, and what is given back if it does not.
 
 use super::observation::Shown;
-use super::report::Fate;
+use super::report::{Change, Fate};
 use super::{AarcSearch, Stage};
 use crate::critical_path::Schedule;
 use crate::execution::{Execution, Outcome};
 use crate::measurement::latency_at;
 use crate::search::{Decision, Standing, Verdict};
+use crate::space::Dimension;
 use crate::text;
+use crate::units::Resources;
 
 impl AarcSearch {
     /// Whether another operation can be tried and everything that is kept after it still be
@@ -60,13 +62,8 @@ impl AarcSearch {
         }
         // Nothing but the base is left of which no executions have shown that it misses the SLO.
         self.best = self.base.clone();
-        let blamed = if failed.is_empty() {
-            let schedule = Schedule::new(&self.graph, self.known.weights_us());
-            self.topology.reached(&schedule.critical_path(&self.graph)).collect()
-        } else {
-            failed
-        };
-        let given = self.give_back(&blamed, 1_usize.checked_shl(before).unwrap_or(usize::MAX));
+        let count = 1_usize.checked_shl(before).unwrap_or(usize::MAX);
+        let given = self.give_back(&failed, count);
         self.stage = Stage::Validation(before + 1);
         let reason = format!("the result as a whole, {figures}, is given back {given}");
         Verdict { decision: Decision::Undone, reasons: vec![reason] }
@@ -79,29 +76,75 @@ impl AarcSearch {
     }
 
     /// Functions that a lack of resources may have ended more often than before.
-    fn failed(&self, shown: &Shown) -> Vec<usize> {
+    fn failed(&self, shown: &Shown) -> Vec<(usize, Outcome)> {
+        use Outcome::{Crash, OutOfMemory, Timeout};
         let both = shown.functions.iter().zip(&self.known.functions).enumerate();
-        let failed = both.filter(|(_, (shown, known))| {
-            use Outcome::{Crash, OutOfMemory, Timeout};
-            shown.fails_more(known) && matches!(shown.worst, Some(Crash | OutOfMemory | Timeout))
-        });
-        failed.map(|(function, _)| function).collect()
+        let failed = both.filter(|(_, (shown, known))| shown.fails_more(known));
+        failed
+            .filter_map(|(function, (shown, _))| Some((function, shown.worst?)))
+            .filter(|(_, worst)| matches!(worst, Crash | OutOfMemory | Timeout))
+            .collect()
     }
 
-    /// Gives back the last `count` kept changes, those of the blamed functions first, and names them.
-    fn give_back(&mut self, blamed: &[usize], count: usize) -> String {
-        let (theirs, others): (Vec<usize>, Vec<usize>) =
-            self.kept().rev().partition(|index| blamed.contains(&self.changes[*index].0));
+    /// Gives back the last `count` kept changes and names them: first those of the functions that
+    /// failed or, if none did, are on the critical path, and of these first those that may have caused
+    /// it.
+    fn give_back(&mut self, failed: &[(usize, Outcome)], count: usize) -> String {
+        let schedule = Schedule::new(&self.graph, self.known.weights_us());
+        let critical: Vec<usize> =
+            self.topology.reached(&schedule.critical_path(&self.graph)).collect();
+        let mut order: Vec<usize> = self.kept().rev().collect();
+        // Stable, so that the last of equals stays first.
+        order.sort_by_key(|index| {
+            let (function, change) = &self.changes[*index];
+            let failure = failed.iter().find(|(failed, _)| failed == function);
+            let (blamed, fits) = match failure {
+                Some((_, Outcome::OutOfMemory)) => (true, change.dimension == Dimension::Memory),
+                Some(_) => (true, true),
+                None => {
+                    let slows = change.to.vcpu < change.from.vcpu || self.slowed(change);
+                    (failed.is_empty() && critical.contains(function), slows)
+                }
+            };
+            std::cmp::Reverse((blamed, fits))
+        });
         let mut names = Vec::new();
-        for index in theirs.into_iter().chain(others).take(count) {
-            let (function, change) = &mut self.changes[index];
-            change.fate = Fate::GivenBack;
-            let (function, before) = (*function, change.from);
-            names.push(self.change_text(function, before));
-            self.resize(function, before);
-            self.known.forget(function, &self.topology);
+        for index in order.into_iter().take(count) {
+            if self.changes[index].1.fate == Fate::Kept {
+                names.push(self.give_one_back(index));
+            }
         }
         names.join(", ")
+    }
+
+    /// Whether a change made its function visibly slower.
+    fn slowed(&self, change: &Change) -> bool {
+        change.runtimes_us.is_some_and(|(before_us, after_us)| {
+            after_us as f64 > before_us as f64 * self.tolerated()
+        })
+    }
+
+    /// Gives back one change and what was taken of the same resource later, and names it.
+    fn give_one_back(&mut self, index: usize) -> String {
+        let (function, Change { dimension, from, .. }) = self.changes[index].clone();
+        for (other, change) in &mut self.changes[index..] {
+            let same = (*other, change.dimension) == (function, dimension);
+            if same && change.fate == Fate::Kept {
+                change.fate = Fate::GivenBack;
+            }
+        }
+        let present = self.resources(function);
+        let vcpu = Resources { vcpu: from.vcpu.max(present.vcpu), ..present };
+        let memory = Resources { memory: from.memory.max(present.memory), ..present };
+        let alone = if dimension == Dimension::Vcpu { vcpu } else { memory };
+        // A platform that ties the two may not have one alone.
+        let both = Resources { vcpu: vcpu.vcpu, memory: memory.memory };
+        let legal = [alone, both].into_iter().find(|it| self.space.check(*it).is_ok());
+        let with = legal.unwrap_or(self.base.functions()[function].resources);
+        let text = self.change_text(function, with);
+        self.resize(function, with);
+        self.known.forget(function, &self.topology);
+        text
     }
 }
 
