@@ -91,7 +91,7 @@ pub enum Standing {
         /// is no function.
         function: Option<TaskName>,
     },
-    /// It was not measured.
+    /// It was not measured: no warm execution was seen, and none that failed.
     Unmeasured,
 }
 
@@ -102,6 +102,7 @@ impl Standing {
         match measurement::latency_at(executions, slo.percentile) {
             Some(latency_us) if latency_us <= slo.latency_us => Self::KeepsSlo,
             Some(latency_us) => Self::MissesSlo { latency_us },
+            None if !executions.iter().any(Execution::failed) => Self::Unmeasured,
             None => Self::Fails { function: execution::failed_function(executions).cloned() },
         }
     }

@@ -7,18 +7,15 @@ use super::report::{Change, Fate, Violation, change_text};
 use crate::deployment::Deployment;
 use crate::execution::{self, Execution};
 use crate::measurement::latency_at;
-use crate::search::{Decision, Verdict};
+use crate::search::{Decision, Standing, Verdict};
 use crate::text;
 use crate::units::{PicoUsd, Resources};
 
-/// The mean cost of what depends on a function, in one execution, in 10⁻¹² dollars.
-struct Costs {
-    /// With what the function has.
-    before: f64,
-    /// The least it was with what the function has or had.
-    least: f64,
-    /// In the trial.
-    after: f64,
+/// A figure of an execution with what a function has, and with what is tried.
+#[derive(Clone, Copy)]
+struct Compared<T> {
+    before: T,
+    after: T,
 }
 
 impl AarcSearch {
@@ -37,9 +34,10 @@ impl AarcSearch {
             self.latency.note(latency_us, &self.graph, &shown);
         }
         let costs = self.costs(function, &shown);
-        let violation = self.violation(function, &shown, costs.as_ref(), latency_us);
+        let expected_us = self.expected_us(function, &shown);
+        let violation = self.violation(function, executions, &shown, costs.as_ref(), expected_us);
         let saved = costs.map(|costs| costs.before - costs.after);
-        let reason = self.reason(function, resources, violation, saved, latency_us);
+        let reason = self.reason(function, resources, violation, saved, expected_us.after);
         self.changes.push((
             function,
             Change {
@@ -74,12 +72,6 @@ impl AarcSearch {
         latency_us: Option<u64>,
     ) {
         let Operation { function, .. } = operation;
-        let cost = self.known.functions[function].cost_when_reached();
-        let least = self.least_cost[function];
-        self.least_cost[function] = match (least, cost) {
-            (Some(least), Some(cost)) => Some(least.min(cost)),
-            (least, cost) => least.or(cost),
-        };
         self.known.forget(function, &self.topology);
         self.known.merge(shown);
         if latency_us.is_some_and(|latency_us| latency_us <= self.slo.latency_us) {
@@ -114,9 +106,9 @@ impl AarcSearch {
         }
     }
 
-    /// What the cost of all that depends on a function became; none if it was not seen.
-    fn costs(&self, function: usize, shown: &Shown) -> Option<Costs> {
-        let mut costs = Costs { before: 0.0, least: 0.0, after: 0.0 };
+    /// Mean cost of all that depends on a function, in 10⁻¹² dollars; none if it was not seen.
+    fn costs(&self, function: usize, shown: &Shown) -> Option<Compared<f64>> {
+        let mut costs = Compared { before: 0.0, after: 0.0 };
         for affected in self.topology.affected(function) {
             let (known, shown) = (&self.known.functions[*affected], &shown.functions[*affected]);
             let means = known.cost_when_reached().zip(shown.cost_when_reached());
@@ -126,11 +118,9 @@ impl AarcSearch {
                 }
                 continue;
             };
-            let own = self.least_cost[function].filter(|_| *affected == function);
             // How often it is reached is chance and says nothing about its size.
             let share = known.share(shown);
             costs.before += share * before;
-            costs.least += share * own.map_or(before, |least| least.min(before));
             costs.after += share * after;
         }
         Some(costs)
@@ -140,49 +130,56 @@ impl AarcSearch {
     fn violation(
         &self,
         function: usize,
+        executions: &[Execution],
         shown: &Shown,
-        costs: Option<&Costs>,
-        latency_us: Option<u64>,
+        costs: Option<&Compared<f64>>,
+        expected_us: Compared<u64>,
     ) -> Option<Violation> {
         let (known, of_function) = (&self.known.functions[function], &shown.functions[function]);
         if of_function.fails_more(known) {
             let outcome = of_function.worst.unwrap_or(execution::Outcome::Error);
             return Some(Violation::Failed { outcome });
         }
-        if latency_us.is_none() {
-            return Some(Violation::ExecutionsFailed);
+        match Standing::of(executions, self.slo) {
+            Standing::Fails { .. } => return Some(Violation::ExecutionsFailed),
+            Standing::Unmeasured => return Some(Violation::NotReached),
+            Standing::KeepsSlo | Standing::MissesSlo { .. } => {}
         }
         let Some(costs) = costs else { return Some(Violation::NotReached) };
-        if let Some(missed) = self.slo_missed(function, shown) {
-            return Some(missed);
-        }
         if let Some((runtime_us, limit_us)) = self.part_runtime_us(function, shown)
             && runtime_us as f64 > limit_us as f64 * self.tolerated()
         {
             return Some(Violation::SubSloMissed { runtime_us, limit_us });
         }
-        (costs.after > costs.least * self.tolerated()).then_some(Violation::CostRose)
+        // What the changed function takes by chance must not use up the margin.
+        let slower = self.is_slower(self.runtimes_us(function, shown));
+        let limit_us = if slower { self.limit_us() } else { self.slo.latency_us };
+        if expected_us.after > limit_us.max(expected_us.before) {
+            return Some(Violation::SloMissed { latency_us: expected_us.after, limit_us });
+        }
+        (costs.after > costs.before * self.tolerated()).then_some(Violation::CostRose)
     }
 
-    /// Whether the change makes the workflow miss its SLO: it is expected to take longer with it than
-    /// without it, and longer than the SLO, or than the SLO less the margin if the function itself
-    /// took visibly longer.
-    fn slo_missed(&self, function: usize, shown: &Shown) -> Option<Violation> {
-        let weights_us: Vec<u64> = (0..self.known.steps.len())
-            .map(|step| {
-                let changed = self.topology.is_step_affected(step, function);
-                let new = shown.steps[step].rounded().filter(|_| changed);
-                new.or(self.known.steps[step].rounded()).unwrap_or(0)
-            })
-            .collect();
-        let latency_us = self.latency.expected_us(&self.graph, weights_us);
-        let present_us = self.latency.expected_us(&self.graph, self.known.weights_us());
-        let visible = self
-            .runtimes_us(function, shown)
-            .is_some_and(|(before, after)| after as f64 > before as f64 * self.tolerated());
-        let limit_us = if visible { self.limit_us() } else { self.slo.latency_us };
-        (latency_us > limit_us.max(present_us))
-            .then_some(Violation::SloMissed { latency_us, limit_us })
+    /// The latency to be expected of executions that take the same steps as those that were seen.
+    fn expected_us(&self, function: usize, shown: &Shown) -> Compared<u64> {
+        let steps = 0..self.known.steps.len();
+        let ran = |step: &usize| shown.steps[*step].mean().is_some();
+        let before = steps
+            .clone()
+            .map(|step| if ran(&step) { self.known.steps[step].rounded().unwrap_or(0) } else { 0 });
+        let after =
+            steps.map(|step| if ran(&step) { self.time_us(step, function, shown) } else { 0 });
+        Compared {
+            before: self.latency.expected_us(&self.graph, before.collect()),
+            after: self.latency.expected_us(&self.graph, after.collect()),
+        }
+    }
+
+    /// Time of a step with a change of a function: as it was seen with it, if it depends on it.
+    fn time_us(&self, step: usize, function: usize, shown: &Shown) -> u64 {
+        let changed = self.topology.is_step_affected(step, function);
+        let new = shown.steps[step].rounded().filter(|_| changed);
+        new.or(self.known.steps[step].rounded()).unwrap_or(0)
     }
 
     /// What the steps that depend on a function take together, before a change and with it.
@@ -193,8 +190,15 @@ impl AarcSearch {
         steps.reduce(|sum, step| (sum.0 + step.0, sum.1 + step.1))
     }
 
+    /// Whether steps took longer with a change, by more than the tolerance.
+    pub(super) fn is_slower(&self, runtimes_us: Option<(u64, u64)>) -> bool {
+        let tolerated = self.tolerated();
+        runtimes_us
+            .is_some_and(|(before_us, after_us)| after_us as f64 > before_us as f64 * tolerated)
+    }
+
     /// What a mean may be of one that it is compared with without counting as more.
-    pub(super) fn tolerated(&self) -> f64 {
+    fn tolerated(&self) -> f64 {
         1.0 + f64::from(self.parameters.tolerance_percent) / 100.0
     }
 
@@ -202,12 +206,8 @@ impl AarcSearch {
     fn part_runtime_us(&self, function: usize, shown: &Shown) -> Option<(u64, u64)> {
         let part = self.part.as_ref()?;
         let limit_us = part.sub_slo_us?;
-        let runtimes_us = part.steps.iter().map(|step| {
-            let changed = self.topology.is_step_affected(*step, function);
-            let new = shown.steps[*step].rounded().filter(|_| changed);
-            new.or(self.known.steps[*step].rounded()).unwrap_or(0)
-        });
-        Some((runtimes_us.sum(), limit_us))
+        let times_us = part.steps.iter().map(|step| self.time_us(*step, function, shown));
+        Some((times_us.sum(), limit_us))
     }
 
     /// A function with what it has and what it gets.
@@ -222,7 +222,7 @@ impl AarcSearch {
         resources: Resources,
         violation: Option<Violation>,
         saved: Option<f64>,
-        latency_us: Option<u64>,
+        expected_us: u64,
     ) -> String {
         let change = self.change_text(function, resources);
         let share = saved.unwrap_or(0.0) / self.known.cost().max(1.0) * 100.0;
@@ -233,8 +233,8 @@ impl AarcSearch {
         };
         match violation {
             None => {
-                let standing = text::against_slo(latency_us, self.slo);
-                format!("kept {change}: {cost}, {standing}")
+                let standing = text::against_slo(Some(expected_us), self.slo);
+                format!("kept {change}: {cost}, expected {standing}")
             }
             Some(violation) => format!("undid {change}: {}", violation.text(self.slo, &cost)),
         }

@@ -12,13 +12,15 @@
 //! * The unit is the function. A task that several steps invoke is one function and is configured
 //!   once; functions that a step's task calls are configured with the step. A workflow without an
 //!   orchestrator is one step.
-//! * What is changed is compared by the mean over all executions that showed it, those of the trials
-//!   of other functions included, and only the cost of what depends on the changed function counts.
-//!   So one execution for each trial is enough for a decision that noise of the others does not turn.
-//! * "Cost rose" means: by more than a tolerance, above the least that the function was seen to cost
-//!   with what it was left with before. The least, because small rises would add up otherwise.
-//! * A trial's end-to-end latency, which counts on detours as well, has to stay below the SLO by a
-//!   margin, except where the deployment is above that anyway.
+//! * A function's cost and a step's time are the means over all executions that showed them as they
+//!   are, those of trials of other functions included. A trial is judged by what its change changed:
+//!   the cost of the functions that depend on it, and the latency to be expected when their new times
+//!   are put in the place of the old ones. So what other functions happened to take in the one
+//!   execution of a trial decides nothing.
+//! * "Cost rose" means by more than a tolerance.
+//! * A change is a violation if the latency to be expected is longer with it than without it and
+//!   longer than the SLO; if the function itself took longer, by more than the tolerance, than the SLO
+//!   less a margin. This holds on detours as well.
 //! * A sub-SLO is the room that Algorithm 2.1 gives to the steps of a detour: from the earliest start
 //!   of its first to the latest end of its last. If nothing on it was scheduled before, this is what the
 //!   critical path spends between its ends, and otherwise that less the times of those, as in the
@@ -31,6 +33,8 @@
 //!   changes of the functions on its critical path (or of those that failed) are given back, one, two,
 //!   four and so on, until it keeps it. Only what was measured so is recommended.
 //! * If even the largest configuration misses the SLO or fails, it ends there.
+//!
+//! Where durations vary by more than about 5 %, give each trial more than one execution.
 
 mod configuration;
 mod observation;
@@ -89,8 +93,7 @@ pub struct AarcParameters {
 }
 
 impl Default for AarcParameters {
-    /// One execution for each trial, as in the thesis. Three failures and a tolerance of 5 %, as in its
-    /// authors' program.
+    /// One execution for each trial, as in the thesis, and three failures, as in its authors' program.
     fn default() -> Self {
         Self {
             base: None,
@@ -101,7 +104,7 @@ impl Default for AarcParameters {
             max_trials: 500,
             executions: 1,
             validation_executions: 20,
-            tolerance_percent: 5,
+            tolerance_percent: 3,
             slo_margin_percent: 5,
             fixed: BTreeSet::new(),
         }
@@ -146,9 +149,7 @@ pub struct AarcSearch {
     standing: Standing,
     /// The base configuration, once measured.
     base: Deployment,
-    /// By function: least cost it was seen to have, in 10⁻¹² dollars; sizes that were undone; whether
-    /// its turn has come.
-    least_cost: Vec<Option<f64>>,
+    /// By function: sizes that were undone, and whether its turn has come.
     undone: Vec<BTreeSet<Resources>>,
     scheduled: Vec<bool>,
     critical_path: Vec<usize>,
@@ -226,7 +227,6 @@ impl AarcSearch {
             standing: Standing::Unmeasured,
             base: start.clone(),
             start,
-            least_cost: vec![None; count],
             undone: vec![BTreeSet::new(); count],
             scheduled: vec![false; count],
             critical_path: Vec::new(),

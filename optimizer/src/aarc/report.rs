@@ -86,9 +86,10 @@ pub enum Violation {
     },
     /// Too few executions succeeded, though the function itself did not fail.
     ExecutionsFailed,
-    /// The workflow took longer than the SLO and the margin allow.
+    /// The workflow is expected to take longer than before, and than the SLO, or the SLO less the
+    /// margin, allows.
     SloMissed {
-        /// Latency at the SLO's percentile, in microseconds.
+        /// Expected latency at the SLO's percentile, in microseconds.
         latency_us: u64,
         /// What was allowed, in microseconds.
         limit_us: u64,
@@ -135,10 +136,12 @@ impl Violation {
                 let slo_text = milliseconds(slo.latency_us);
                 let percentile = slo.percentile;
                 format!(
-                    "p{percentile} {latency} over {limit}, the SLO of {slo_text} less the margin"
+                    "expected p{percentile} {latency} over {limit}, the SLO of {slo_text} less the margin"
                 )
             }
-            Self::SloMissed { latency_us, .. } => text::against_slo(Some(latency_us), slo),
+            Self::SloMissed { latency_us, .. } => {
+                format!("expected {}", text::against_slo(Some(latency_us), slo))
+            }
             Self::SubSloMissed { runtime_us, limit_us } => {
                 let (runtime, limit) = (milliseconds(runtime_us), milliseconds(limit_us));
                 format!("its detour took {runtime}, over its sub-SLO of {limit}")
@@ -178,10 +181,10 @@ mod tests {
         let missed = |limit_us| Violation::SloMissed { latency_us: 121_000_000, limit_us };
         for (violation, expected) in [
             (Violation::Failed { outcome: Outcome::OutOfMemory }, "it ran out of memory"),
-            (missed(120_000_000), "p95 121000 ms over the SLO of 120000 ms"),
+            (missed(120_000_000), "expected p95 121000 ms over the SLO of 120000 ms"),
             (
                 missed(114_000_000),
-                "p95 121000 ms over 114000 ms, the SLO of 120000 ms less the margin",
+                "expected p95 121000 ms over 114000 ms, the SLO of 120000 ms less the margin",
             ),
             (
                 Violation::SubSloMissed { runtime_us: 31_000, limit_us: 30_000 },

@@ -62,7 +62,12 @@ impl AarcSearch {
             Standing::Fails { function: Some(function) } => {
                 format!("no configuration helps: {function} fails at every size")
             }
-            _ => "no configuration helps: the workflow fails at every size".to_owned(),
+            Standing::Fails { function: None } => {
+                "no configuration helps: the workflow fails at every size".to_owned()
+            }
+            Standing::KeepsSlo | Standing::Unmeasured => {
+                "no warm execution shows what the functions take".to_owned()
+            }
         }
     }
 

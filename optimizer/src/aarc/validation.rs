@@ -102,7 +102,8 @@ impl AarcSearch {
                 Some((_, Outcome::OutOfMemory)) => (true, change.dimension == Dimension::Memory),
                 Some(_) => (true, true),
                 None => {
-                    let slows = change.to.vcpu < change.from.vcpu || self.slowed(change);
+                    let slows =
+                        change.to.vcpu < change.from.vcpu || self.is_slower(change.runtimes_us);
                     (failed.is_empty() && critical.contains(function), slows)
                 }
             };
@@ -115,13 +116,6 @@ impl AarcSearch {
             }
         }
         names.join(", ")
-    }
-
-    /// Whether a change made its function visibly slower.
-    fn slowed(&self, change: &Change) -> bool {
-        change.runtimes_us.is_some_and(|(before_us, after_us)| {
-            after_us as f64 > before_us as f64 * self.tolerated()
-        })
     }
 
     /// Gives back one change and what was taken of the same resource later, and names it.

@@ -41,6 +41,8 @@ pub(crate) struct Steps {
     pub(crate) steps: Vec<(usize, Vec<usize>)>,
     /// Iterations of every step, 1 for one that is no map.
     pub(crate) iterations: Vec<usize>,
+    /// In every which execution a step runs; 0 for never.
+    pub(crate) every: Vec<u64>,
     pub(crate) slo: Slo,
     pub(crate) space: ResourceSpace,
     pub(crate) prices: PriceBook,
@@ -50,11 +52,12 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    /// One step for every task, each after those given.
+    /// One step for every task, each after those given. Lower numbers come first.
     pub(crate) fn new(tasks: Vec<Needs>, after: &[&[usize]]) -> Self {
         Self {
             steps: after.iter().map(|after| after.to_vec()).enumerate().collect(),
-            iterations: vec![1; tasks.len()],
+            iterations: vec![1; after.len()],
+            every: vec![1; after.len()],
             tasks,
             slo: Slo { latency_us: u64::MAX, percentile: 95 },
             space: ResourceSpace::decoupled(),
@@ -113,6 +116,10 @@ impl Steps {
         for step in graph(&self.flow()).order() {
             let (task, after) = &self.steps[*step];
             let start_us = after.iter().map(|before| ends_us[*before]).max().unwrap_or(0);
+            ends_us[*step] = start_us;
+            if self.every[*step] == 0 || !number.is_multiple_of(self.every[*step]) {
+                continue;
+            }
             for iteration in 0..self.iterations[*step] {
                 let resources = deployment.functions()[&task_name(*task)].resources;
                 let stream = [self.seed, number, *step as u64, iteration as u64];
