@@ -5,6 +5,7 @@
 //! asynchronous or uses a global random number generator. Seeds come in as arguments, and equal
 //! inputs give equal bytes.
 
+pub mod aarc;
 pub mod brute_force;
 pub mod comparison;
 pub mod critical_path;

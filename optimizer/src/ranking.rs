@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::deployment::Deployment;
 use crate::execution::Execution;
 use crate::measurement::{self, warm};
-use crate::search::{Decision, Verdict};
+use crate::search::{Decision, Standing, Verdict};
 use crate::statistics;
 use crate::text;
 use crate::units::PicoUsd;
@@ -28,6 +28,7 @@ struct First {
     deployment: Deployment,
     /// Mean cost of a warm execution.
     cost: Option<PicoUsd>,
+    standing: Standing,
     failures: usize,
     executions: usize,
 }
@@ -50,6 +51,15 @@ impl Ranking {
         best.or(self.first.as_ref().map(|first| &first.deployment))
     }
 
+    /// How that deployment stands to the SLO.
+    pub(crate) fn standing(&self) -> Standing {
+        match (&self.best, &self.first) {
+            (Some(_), _) => Standing::KeepsSlo,
+            (None, Some(first)) => first.standing.clone(),
+            (None, None) => Standing::Unmeasured,
+        }
+    }
+
     /// Takes what a deployment's executions show. `name` begins the reason.
     pub(crate) fn enter(
         &mut self,
@@ -68,8 +78,9 @@ impl Ranking {
             self.best = cost
                 .filter(|_| keeps_slo)
                 .map(|cost| Entry { deployment: deployment.clone(), cost });
-            self.first = Some(First { deployment, cost, failures, executions: all });
-            return verdict(Decision::Measured, format!("measured {name}: {standing}"));
+            let (standing, figures) = (Standing::of(executions, self.slo), standing);
+            self.first = Some(First { deployment, cost, standing, failures, executions: all });
+            return verdict(Decision::Measured, format!("measured {name}: {figures}"));
         };
         let compared = match (cost, first.cost) {
             (Some(cost), Some(with)) => text::compared(cost.0 as f64, with.0 as f64),

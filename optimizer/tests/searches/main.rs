@@ -1,6 +1,8 @@
 //! Searches and simulator together.
 
+mod aarc;
 mod common;
 mod fusion;
+mod orchestrated;
 mod simulator;
 mod sizing;
