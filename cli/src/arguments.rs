@@ -209,9 +209,19 @@ pub(crate) struct OptimizeArguments {
     /// Warm executions of each deployment in the final comparison
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     pub(crate) comparison: u32,
-    /// Memory sizes to try, smallest, largest and step in MB
-    #[arg(long, value_name = "MIN:MAX:STEP", default_value = "128:1024:128", value_parser = memory_range)]
-    pub(crate) memory: MemoryRange,
+    /// Resources to choose from: lambda, lambda-managed-instances, cloud-run, function-compute, fargate,
+    /// decoupled (the thesis's), or a file as in docs/PLATFORMS.md [default: that of the prices, else
+    /// lambda]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) space: Option<String>,
+    /// What executions cost: lambda-x86, lambda-arm64, thesis and so on (docs/PLATFORMS.md), or a file
+    /// [default: those of the space, for the architecture of the entry]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) prices: Option<String>,
+    /// Memory sizes to try, smallest, largest and step in MB [default: 128:1024:128 on lambda, else all
+    /// that the space offers, 128 MB apart]
+    #[arg(long, value_name = "MIN:MAX:STEP", value_parser = memory_range)]
+    pub(crate) memory: Option<MemoryRange>,
     /// Requests of each payload template with which the best fusion is verified before it can be
     /// recommended; 0 for none
     #[arg(long, value_name = "REQUESTS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=10_000))]
@@ -219,6 +229,18 @@ pub(crate) struct OptimizeArguments {
     /// Field that may differ when it is verified, as in `fuseline verify`; may be given several times
     #[arg(long, value_name = "POINTER")]
     pub(crate) ignore: Vec<Pattern>,
+    /// Latency objective, such as 500ms, instead of the file's `slo`
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) slo: Option<Duration>,
+    /// Stop searching before more executions than this are made; the final comparison is among them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_executions: Option<u64>,
+    /// Stop searching before executions cost more than this
+    #[arg(long, value_name = "USD", value_parser = positive)]
+    pub(crate) max_usd: Option<f64>,
+    /// Stop searching before it takes longer than this
+    #[arg(long, value_name = "MINUTES", value_parser = positive)]
+    pub(crate) max_minutes: Option<f64>,
     /// Seed of payloads, orders and intervals
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -344,15 +366,15 @@ fn memory_range(text: &str) -> Result<MemoryRange, String> {
         &[smallest_mb, largest_mb, step_mb]
             if step_mb > 0
                 && smallest_mb < largest_mb
-                && (largest_mb - smallest_mb).is_multiple_of(step_mb)
-                && (128..=10_240).contains(&smallest_mb)
-                && largest_mb <= 10_240 =>
+                && (largest_mb - smallest_mb).is_multiple_of(step_mb) =>
         {
             Ok(MemoryRange { smallest_mb, largest_mb, step_mb })
         }
-        _ => Err("write smallest, largest and step in MB, within Lambda's 128 to 10240, the step \
-                  leading from one to the other: 128:1024:128"
-            .into()),
+        _ => {
+            Err("write smallest, largest and step in MB, the step leading from one to the other: \
+                  128:1024:128"
+                .into())
+        }
     }
 }
 
@@ -374,6 +396,13 @@ fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if (0.001..=10_000.0).contains(&rate) => Ok(rate),
         _ => Err("requests per second, from 0.001 to 10000".into()),
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err("write a number above 0".into()),
     }
 }
 
@@ -409,8 +438,7 @@ mod tests {
     fn memory_ranges_are_checked() {
         let range = MemoryRange { smallest_mb: 128, largest_mb: 1024, step_mb: 128 };
         assert_eq!(memory_range("128:1024:128"), Ok(range));
-        for text in ["", "128:1024", "64:1024:64", "128:1024:100", "1024:128:64", "a:b:c", "1:2:0"]
-        {
+        for text in ["", "128:1024", "128:1024:100", "1024:128:64", "a:b:c", "1:2:0"] {
             assert!(memory_range(text).is_err(), "{text}");
         }
     }

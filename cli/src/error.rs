@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use platform::choice::ChoiceError;
 use platform::input_error::InputError;
 
 /// Why a command ended without doing what it was asked for.
@@ -56,6 +57,12 @@ impl fmt::Display for CliError {
             Self::Failed { message, next_step: None } => write!(f, "error: {message}"),
             Self::Interrupted { message } => write!(f, "interrupted: {message}"),
         }
+    }
+}
+
+impl From<ChoiceError> for CliError {
+    fn from(error: ChoiceError) -> Self {
+        Self::Input { message: error.to_string(), next_step: error.next_step() }
     }
 }
 

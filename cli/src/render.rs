@@ -5,7 +5,7 @@ use std::io::Write;
 use comfy_table::{CellAlignment, Table, presets};
 use optimizer::gate::{CallVerdicts, Effect};
 use optimizer::measurement::Measurement;
-use platform::optimize::{Report, memory_changes};
+use platform::optimize::{Report, resource_changes};
 use platform::verify;
 use serde::Serialize;
 
@@ -110,11 +110,10 @@ pub(crate) fn optimization(report: &Report) -> String {
         report.prices,
         report.seed
     );
-    text.push_str(&measurements(&[
-        ("before", &report.baseline),
-        ("after fusion", &report.after_fusion),
-        ("after sizing", &report.after_sizing),
-    ]));
+    let mut columns = vec![("before", &report.baseline)];
+    columns.extend(report.after_fusion.as_ref().map(|fused| ("after fusion", fused)));
+    columns.push(("after sizing", &report.after_sizing));
+    text.push_str(&measurements(&columns));
     let recommendation = &report.recommendation;
     text.push_str("\n\n");
     if report.gate.iter().any(|call| call.effect > Effect::None) {
@@ -125,11 +124,11 @@ pub(crate) fn optimization(report: &Report) -> String {
         text.push_str(&format!("  · {reason}\n"));
     }
     text.push_str(&format!("\nrecommended: {}\n", recommendation.deployment));
+    let changes = resource_changes(&report.baseline, &recommendation.measurement);
     for (function, resources) in &recommendation.measurement.resources {
         text.push_str(&format!("  {function}: {resources}"));
-        let changes = memory_changes(&report.baseline, &recommendation.measurement);
-        if let Some((before, _)) = changes.get(&function.0) {
-            text.push_str(&format!(" (was {before} MB)"));
+        if let Some((before, _)) = changes.get(function) {
+            text.push_str(&format!(" (was {before})"));
         }
         text.push('\n');
     }
@@ -140,6 +139,11 @@ pub(crate) fn optimization(report: &Report) -> String {
         text.push_str(&format!(" of the cost (95 % interval {lower:.1} … {upper:.1} %)"));
     }
     text.push_str(&format!(", {} of the p95 latency\n", share(saving.latency_p95)));
+    if let Some(limit) = &report.budget_spent {
+        text.push_str(&format!(
+            "not done: the budget of {limit} was spent; this is the best so far\n"
+        ));
+    }
     let spent = &report.spent;
     text.push_str(&format!(
         "spent: {} executions in {} trials and the final comparison, {:.4} $, {:.0} s",

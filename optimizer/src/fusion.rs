@@ -348,11 +348,17 @@ impl Search for FusionSearch {
                 let reason = format!("fuses {}", calls.join(" and "));
                 (self.fused(picks), Some(self.current.clone()), reason)
             }
-            Stage::Done => {
-                return Step::Done(self.best_so_far());
-            }
+            Stage::Done => return Step::Done(self.best_so_far()),
         };
         Step::Try(Trial { deployment, control, executions: self.parameters.executions, reason })
+    }
+
+    fn best_so_far(&self) -> Recommendation {
+        Recommendation {
+            deployment: self.current.clone(),
+            standing: self.standing.clone(),
+            reasons: self.reasons.iter().cloned().chain(self.left_alone()).collect(),
+        }
     }
 
     fn observe(&mut self, outcome: &Outcome) -> Verdict {
@@ -364,13 +370,5 @@ impl Search for FusionSearch {
         self.round += 1;
         self.reasons.extend(verdict.reasons.iter().cloned());
         verdict
-    }
-
-    fn best_so_far(&self) -> Recommendation {
-        Recommendation {
-            deployment: self.current.clone(),
-            standing: self.standing.clone(),
-            reasons: self.reasons.iter().cloned().chain(self.left_alone()).collect(),
-        }
     }
 }

@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use optimizer::deployment::Deployment;
 use optimizer::execution::{Billed, Execution, Outcome, Span};
 use optimizer::price::PriceBook;
-use optimizer::workflow::{CallKind, TaskName};
+use optimizer::space::ResourceSpace;
+use optimizer::units::MemoryMb;
+use optimizer::workflow::{CallKind, TaskName, Workflow};
 use wire::record::{self, CallOutcome, CallRecord, CallSite};
 use wire::report::{Report, ReportStatus};
 
@@ -94,6 +96,7 @@ pub fn execution(
     sent: &Sent,
     logs: &Logs,
     deployment: &Deployment,
+    workflow: &Workflow,
     prices: &PriceBook,
 ) -> Option<Execution> {
     let entry = deployment.functions().keys().next()?;
@@ -112,7 +115,7 @@ pub fn execution(
         if !logs.is_complete(&sent.request_id) {
             return None;
         }
-        let mut assembly = Assembly { logs, deployment, prices, spans };
+        let mut assembly = Assembly { logs, deployment, workflow, prices, spans };
         assembly.invocation(0, &sent.request_id, None);
         spans = assembly.spans;
     }
@@ -123,6 +126,7 @@ pub fn execution(
 struct Assembly<'a> {
     logs: &'a Logs,
     deployment: &'a Deployment,
+    workflow: &'a Workflow,
     prices: &'a PriceBook,
     spans: Vec<Span>,
 }
@@ -135,24 +139,24 @@ impl Assembly<'_> {
         self.calls(span, request, &mut waits);
         let Some(report) = self.logs.reports.get(request) else { return };
         let function = &self.spans[span].function;
-        let resources = self
-            .deployment
-            .functions()
-            .get(function)
-            .map(|function| function.resources)
-            .unwrap_or_else(|| {
-                // A function outside the deployment took a call that found no free process inside.
-                let memory = optimizer::units::MemoryMb(report.memory_mb);
-                optimizer::space::ResourceSpace::lambda().resources_for_memory(memory)
-            });
+        let deployed = self.deployment.functions().get(function).map(|it| it.resources);
+        // A function outside the deployment took a call that found no free process inside.
+        let memory = MemoryMb(report.memory_mb);
+        let own = || self.workflow.tasks().get(function).map(|task| task.resources);
+        let own = || own().filter(|own| own.memory == memory);
+        let resources = deployed
+            .or_else(own)
+            .unwrap_or_else(|| ResourceSpace::lambda().resources_for_memory(memory));
+        let Report { billed_ms, duration_us, init_us, .. } = *report;
+        let billed_ms = self.prices.billed_ms_of_report(billed_ms, duration_us, init_us);
         self.spans[span].billed = Some(Billed {
             duration_us: report.duration_us,
-            billed_ms: report.billed_ms,
+            billed_ms,
             resources,
             init_us: report.init_us,
             peak_memory_mb: report.max_memory_mb,
             waiting_us: union_us(&mut waits).min(report.duration_us),
-            cost: self.prices.cost(resources, report.billed_ms),
+            cost: self.prices.cost(resources, billed_ms),
         });
         let reported = match &report.status {
             _ if report.out_of_memory() => Some(Outcome::OutOfMemory),
@@ -353,7 +357,7 @@ mod tests {
         let mut logs = Logs::default();
         lines.iter().for_each(|line| logs.read_line(line));
         let deployment = Deployment::parse(&workflow(), "(a,b)-(c)").unwrap();
-        execution(&sent(), &logs, &deployment, &PriceBook::lambda_x86())
+        execution(&sent(), &logs, &deployment, &workflow(), &PriceBook::lambda_x86())
     }
 
     #[test]

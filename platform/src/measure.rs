@@ -18,10 +18,13 @@ use crate::command::{self, CommandError};
 use crate::deploy::{DeployError, Deployed, Deployer};
 use crate::endpoint::Endpoint;
 use crate::events::{Observer, RunEvent};
+use crate::lab::Lab;
 use crate::load::{self, Pace, Sent, Target};
 use crate::observe::{self, ObserveError};
+use crate::optimize::Verification;
 use crate::payload::Request;
 use crate::project::Project;
+use crate::verify::{self, Payloads, Verifier};
 
 /// Requests that an arm gets in one turn.
 const TURN: usize = 5;
@@ -110,7 +113,8 @@ impl<'a> Bench<'a> {
                 if !calls.is_empty() {
                     self.observer.on_event(RunEvent::PastSupervisor { calls });
                 }
-                executions.extend(observe::executions(&logs, arm, sent, &self.prices));
+                let workflow = &self.project.workflow;
+                executions.extend(observe::executions(&logs, arm, sent, workflow, &self.prices));
             }
             for deployed in &deployed {
                 self.deployer.retire(deployed).await?;
@@ -154,6 +158,36 @@ impl<'a> Bench<'a> {
             turn = TURN;
         }
         Ok(sent)
+    }
+}
+
+impl Lab for Bench<'_> {
+    async fn deploy_tasks(&self) -> Result<(), MeasureError> {
+        Ok(self.deployer.deploy_tasks().await?)
+    }
+
+    async fn measure(
+        &self,
+        arms: &[&Deployment],
+        effort: Effort,
+    ) -> Result<Vec<Vec<Execution>>, MeasureError> {
+        Bench::measure(self, arms, effort).await
+    }
+
+    async fn verify(
+        &self,
+        unfused: &Deployment,
+        fused: &Deployment,
+        verification: &Verification,
+    ) -> Result<Option<verify::Report>, MeasureError> {
+        // On deployments of its own, so that nothing that is measured records payloads.
+        let recording = self.deployer.recording_payloads();
+        let deployer = if verification.record_payloads { &recording } else { self.deployer };
+        deployer.deploy_tasks().await?;
+        let Bench { endpoint, project, observer, seed, .. } = *self;
+        let verifier = Verifier { endpoint, project, deployer, observer };
+        let payloads = Payloads::Templates { each: verification.requests, seed };
+        verifier.verify(unfused, fused, &payloads, &verification.ignore).await.map(Some)
     }
 }
 

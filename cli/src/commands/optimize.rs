@@ -3,12 +3,13 @@
 use local_backend::Server;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
+use platform::choice::{Choice, SizeChange};
 use platform::endpoint::Endpoint;
 use platform::measure::{Bench, Effort};
-use platform::optimize::{self, Conditions, Parameters, Report, Verification};
+use platform::optimize::{self, Budget, Conditions, Parameters, Report, Strategy, Verification};
 use platform::project::Project;
 
-use crate::arguments::{Format, OptimizeArguments};
+use crate::arguments::{Format, MemoryRange, OptimizeArguments};
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::{render, session};
@@ -16,11 +17,23 @@ use crate::{render, session};
 /// Rounds, each with a cold execution, of a trial and of the final comparison.
 const TRIAL_ROUNDS: u32 = 2;
 const COMPARISON_ROUNDS: u32 = 5;
+/// Memory sizes on Lambda if none are given, as in the thesis's experiments.
+const USUAL_RANGE: MemoryRange = MemoryRange { smallest_mb: 128, largest_mb: 1024, step_mb: 128 };
 
 pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
-    let project = session::load_to_deploy(&arguments.target.file)?;
-    let parameters = parameters(arguments)?;
+    let mut project = session::load_to_deploy(&arguments.target.file)?;
+    if let Some(latency) = arguments.slo {
+        let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        project.workflow = project.workflow.with_slo_latency(latency_us);
+    }
     let progress = Progress::new();
+    let choice = Choice::of(arguments.space.as_deref(), arguments.prices.as_deref(), &project)?;
+    let (project, changes) = choice.apply(project)?;
+    for SizeChange { task, written, offered } in changes {
+        let space = choice.space.name();
+        progress.line(&format!("{task} gets {offered}: {space} does not offer its {written}"));
+    }
+    let parameters = parameters(arguments, choice)?;
     session::build(&project, &progress).await?;
     let job = Job { arguments, project: &project, parameters: &parameters, progress: &progress };
     let report = if arguments.target.endpoint.is_some() {
@@ -44,18 +57,43 @@ pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
     }
 }
 
-fn parameters(arguments: &OptimizeArguments) -> Result<Parameters, CliError> {
-    let range = arguments.memory;
-    let space = ResourceSpace::lambda()
-        .with_memory_range(MemoryMb(range.smallest_mb), MemoryMb(range.largest_mb), range.step_mb)
-        .map_err(|error| {
-            CliError::usage(format!("--memory: {error}"), "choose sizes within the range")
-        })?;
+fn parameters(arguments: &OptimizeArguments, choice: Choice) -> Result<Parameters, CliError> {
+    let Choice { space, prices } = choice;
+    let usual = (space == ResourceSpace::lambda()).then_some(USUAL_RANGE);
+    let (space, memory_step_mb) = match arguments.memory.or(usual) {
+        None => (space, USUAL_RANGE.step_mb),
+        Some(MemoryRange { smallest_mb, largest_mb, step_mb }) => {
+            let ends = (MemoryMb(smallest_mb), MemoryMb(largest_mb));
+            let narrowed = space.with_memory_range(ends.0, ends.1, step_mb).map_err(|error| {
+                CliError::usage(format!("--memory: {error}"), "choose sizes within the range")
+            })?;
+            (narrowed, step_mb)
+        }
+    };
+    let budget = Budget {
+        executions: arguments.max_executions,
+        usd: arguments.max_usd,
+        seconds: arguments.max_minutes.map(|minutes| minutes * 60.0),
+    };
+    let comparison = Effort { executions: arguments.comparison, rounds: COMPARISON_ROUNDS };
+    let least = optimize::least_executions(comparison);
+    if let Some(most) = budget.executions.filter(|most| *most < least) {
+        return Err(CliError::usage(
+            format!(
+                "--max-executions: {most} are not enough: the final comparison alone takes up to {least}"
+            ),
+            "raise it, or lower --comparison",
+        ));
+    }
     Ok(Parameters {
+        strategy: Strategy::Nested,
+        prices,
+        budget,
+        seed: arguments.seed,
         trial: Effort { executions: arguments.executions, rounds: TRIAL_ROUNDS },
-        comparison: Effort { executions: arguments.comparison, rounds: COMPARISON_ROUNDS },
+        comparison,
         space,
-        memory_step_mb: range.step_mb,
+        memory_step_mb,
         verification: Verification {
             requests: arguments.verify,
             ignore: arguments.ignore.clone(),
@@ -86,17 +124,17 @@ impl Job<'_> {
 
     async fn run(&self, endpoint: &Endpoint, conditions: Conditions) -> Result<Report, CliError> {
         let deployer = session::deployer(endpoint, self.project, &self.arguments.target)?;
-        let prices = self.project.prices();
         let bench = Bench::new(
             endpoint,
             self.project,
             &deployer,
-            prices,
-            self.arguments.seed,
+            self.parameters.prices.clone(),
+            self.parameters.seed,
             self.progress,
         );
         let gate = platform::gate::gate(self.project, Some(&session::supervisor()?));
-        optimize::optimize(&bench, self.parameters, &gate, conditions)
+        let (project, parameters) = (self.project, self.parameters);
+        optimize::optimize(&bench, project, parameters, &gate, conditions, self.progress)
             .await
             .map_err(|error| CliError::failed("the optimisation stopped", &error))
     }
