@@ -83,6 +83,14 @@ impl Search for BruteForceSearch {
         }
     }
 
+    fn best_so_far(&self) -> Recommendation {
+        Recommendation {
+            deployment: self.ranking.best().unwrap_or(&self.setups[0]).clone(),
+            standing: self.ranking.standing(),
+            reasons: self.reasons.clone(),
+        }
+    }
+
     fn observe(&mut self, outcome: &Outcome) -> Verdict {
         let Some(deployment) = self.setups.get(self.measured) else {
             return Verdict { decision: Decision::Measured, reasons: Vec::new() };
@@ -92,14 +100,6 @@ impl Search for BruteForceSearch {
         let verdict = self.ranking.enter(&name, deployment, &outcome.deployment);
         self.reasons.extend(verdict.reasons.iter().cloned());
         verdict
-    }
-
-    fn best_so_far(&self) -> Recommendation {
-        Recommendation {
-            deployment: self.ranking.best().unwrap_or(&self.setups[0]).clone(),
-            standing: self.ranking.standing(),
-            reasons: self.reasons.clone(),
-        }
     }
 }
 

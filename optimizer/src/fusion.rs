@@ -353,6 +353,14 @@ impl Search for FusionSearch {
         Step::Try(Trial { deployment, control, executions: self.parameters.executions, reason })
     }
 
+    fn best_so_far(&self) -> Recommendation {
+        Recommendation {
+            deployment: self.current.clone(),
+            standing: self.standing.clone(),
+            reasons: self.reasons.iter().cloned().chain(self.left_alone()).collect(),
+        }
+    }
+
     fn observe(&mut self, outcome: &Outcome) -> Verdict {
         let verdict = match self.stage.clone() {
             Stage::Start => self.observe_start(outcome),
@@ -362,13 +370,5 @@ impl Search for FusionSearch {
         self.round += 1;
         self.reasons.extend(verdict.reasons.iter().cloned());
         verdict
-    }
-
-    fn best_so_far(&self) -> Recommendation {
-        Recommendation {
-            deployment: self.current.clone(),
-            standing: self.standing.clone(),
-            reasons: self.reasons.iter().cloned().chain(self.left_alone()).collect(),
-        }
     }
 }

@@ -115,7 +115,4 @@ pub trait Search: Serialize + DeserializeOwned {
 
     /// Takes what came of the trial that [`Search::next`] returned and decides on it.
     fn observe(&mut self, outcome: &Outcome) -> Verdict;
-
-    /// The recommendation if it has to end now, because a budget is spent.
-    fn best_so_far(&self) -> Recommendation;
 }

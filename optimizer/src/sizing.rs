@@ -258,6 +258,14 @@ impl Search for SizingSearch {
         Step::Try(Trial { deployment, control: None, executions, reason })
     }
 
+    fn best_so_far(&self) -> Recommendation {
+        Recommendation {
+            deployment: self.ranking.best().unwrap_or(&self.start).clone(),
+            standing: self.ranking.standing(),
+            reasons: self.reasons.iter().cloned().chain(self.summaries()).collect(),
+        }
+    }
+
     fn observe(&mut self, outcome: &Outcome) -> Verdict {
         let Some(deployment) = self.trial_deployment() else {
             return Verdict { decision: Decision::Measured, reasons: Vec::new() };
@@ -275,14 +283,6 @@ impl Search for SizingSearch {
         self.measured.push(deployment);
         self.plan();
         verdict
-    }
-
-    fn best_so_far(&self) -> Recommendation {
-        Recommendation {
-            deployment: self.ranking.best().unwrap_or(&self.start).clone(),
-            standing: self.ranking.standing(),
-            reasons: self.reasons.iter().cloned().chain(self.summaries()).collect(),
-        }
     }
 }
 

@@ -345,6 +345,14 @@ impl Search for AarcSearch {
         Step::Try(Trial { deployment, control: None, executions: executions.max(1), reason })
     }
 
+    fn best_so_far(&self) -> Recommendation {
+        Recommendation {
+            deployment: self.best.clone(),
+            standing: self.standing.clone(),
+            reasons: self.reasons.clone(),
+        }
+    }
+
     fn observe(&mut self, outcome: &Outcome) -> Verdict {
         self.trials += u32::from(self.stage != Stage::Done);
         let executions = &outcome.deployment;
@@ -358,13 +366,5 @@ impl Search for AarcSearch {
         };
         self.reasons.extend(verdict.reasons.iter().cloned());
         verdict
-    }
-
-    fn best_so_far(&self) -> Recommendation {
-        Recommendation {
-            deployment: self.best.clone(),
-            standing: self.standing.clone(),
-            reasons: self.reasons.clone(),
-        }
     }
 }

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use optimizer::aarc::{AarcError, AarcParameters, AarcSearch, Change, Fate, Place, Violation};
 use optimizer::deployment::Deployment;
 use optimizer::execution::{self, Execution};
+use optimizer::platforms;
 use optimizer::price::PriceBook;
 use optimizer::search::{Decision, Outcome, Recommendation, Search, Standing, Step, Trial};
 use optimizer::space::{Dimension, ResourceSpace, SpaceError};
-use optimizer::units::{MemoryMb, MilliVcpu, PicoUsd, Resources};
+use optimizer::units::{MemoryMb, MilliVcpu, Resources};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -78,16 +79,6 @@ fn drive(
     panic!("the search does not end");
 }
 
-/// Google Cloud Run's prices, which weigh a vCPU like 9.6 GB.
-fn cloud_run() -> PriceBook {
-    PriceBook {
-        per_vcpu_second: PicoUsd(24_000_000),
-        per_gb_second: PicoUsd(2_500_000),
-        per_request: PicoUsd(400_000),
-        ..PriceBook::thesis_decoupled()
-    }
-}
-
 /// AWS Lambda in steps of 64 MB, few enough to try all.
 fn coarse_lambda() -> ResourceSpace {
     let range = (MemoryMb(128), MemoryMb(10_240));
@@ -122,10 +113,25 @@ fn workflows() -> impl Strategy<Value = Steps> {
             steps.iterations = iterations[..steps.steps.len()].to_vec();
             (steps.space, steps.prices) = match platform {
                 0 => (ResourceSpace::decoupled(), PriceBook::thesis_decoupled()),
-                1 => (ResourceSpace::decoupled(), cloud_run()),
+                1 => {
+                    // Cloud Run weighs a vCPU like 9.6 GB, the thesis like half a GB.
+                    (ResourceSpace::decoupled(), PriceBook::named("cloud-run").unwrap())
+                }
                 _ => (coarse_lambda(), PriceBook::lambda_x86()),
             };
             steps.seed = seed;
+            steps.with_slo_percent(slo_percent)
+        },
+    )
+}
+
+/// The same on any platform that is built in.
+fn on_any_platform() -> impl Strategy<Value = Steps> {
+    let platforms: Vec<_> = platforms::built_in().iter().collect();
+    (workflows(), prop::sample::select(platforms), 106_u64..500).prop_map(
+        |(mut steps, platform, slo_percent)| {
+            steps.space = platform.space.clone().unwrap();
+            steps.prices = platform.prices[0].clone();
             steps.with_slo_percent(slo_percent)
         },
     )
@@ -167,7 +173,7 @@ proptest! {
 
     #[test]
     fn what_is_recommended_was_measured_whole_and_kept_the_slo(
-        mut steps in workflows(),
+        mut steps in on_any_platform(),
         parameters in parameters(),
         noise_permille in 0_u64..150,
     ) {
@@ -190,7 +196,7 @@ proptest! {
 
     #[test]
     fn a_search_can_be_written_down_between_any_two_steps(
-        mut steps in workflows(),
+        mut steps in on_any_platform(),
         parameters in parameters(),
         noise_permille in 0_u64..100,
     ) {
@@ -207,7 +213,7 @@ proptest! {
 
     #[test]
     fn it_can_be_stopped_at_any_time_with_what_is_known_to_keep_the_slo(
-        mut steps in workflows(),
+        mut steps in on_any_platform(),
         noise_permille in 0_u64..100,
     ) {
         steps.noise_permille = noise_permille;
@@ -229,7 +235,7 @@ proptest! {
 
     #[test]
     fn every_operation_takes_something_from_one_function(
-        steps in workflows(),
+        steps in on_any_platform(),
         parameters in parameters(),
     ) {
         let course = run(&steps, parameters);

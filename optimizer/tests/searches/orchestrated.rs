@@ -1,6 +1,8 @@
 //! Orchestrated workflows whose functions take what a formula says, and the best that can be had of
 //! them by trying everything.
 
+use std::collections::BTreeSet;
+
 use indexmap::IndexMap;
 use optimizer::deployment::Deployment;
 use optimizer::execution::{Billed, Execution, Outcome, Span};
@@ -8,7 +10,7 @@ use optimizer::flow::steps::{Map, Step};
 use optimizer::flow::{Flow, StepName, graph};
 use optimizer::price::PriceBook;
 use optimizer::search;
-use optimizer::space::{Dimension, ResourceSpace};
+use optimizer::space::ResourceSpace;
 use optimizer::units::{PicoUsd, Resources};
 use optimizer::workflow::{CallKind, Slo, Task, TaskName, Workflow};
 
@@ -272,16 +274,15 @@ impl Steps {
 }
 
 /// Every size that can be had from the largest by reducing.
-pub(crate) fn all_sizes(space: &ResourceSpace) -> Vec<Resources> {
-    let along = |from: Resources, dimension| {
-        let steps = (1..).map_while(move |steps| space.reduce(from, dimension, steps));
-        std::iter::once(from).chain(steps)
-    };
-    let memory = along(space.largest(), Dimension::Memory);
-    match space.dimensions() {
-        [Dimension::Memory] => memory.collect(),
-        _ => memory.flat_map(|from| along(from, Dimension::Vcpu).collect::<Vec<_>>()).collect(),
+pub(crate) fn all_sizes(space: &ResourceSpace) -> BTreeSet<Resources> {
+    let mut found = BTreeSet::from([space.largest()]);
+    let mut open = vec![space.largest()];
+    while let Some(from) = open.pop() {
+        for dimension in space.dimensions() {
+            open.extend(space.reduce(from, *dimension, 1).filter(|less| found.insert(*less)));
+        }
     }
+    found
 }
 
 pub(crate) fn task_name(task: usize) -> TaskName {
