@@ -113,6 +113,9 @@ pub trait Search: Serialize + DeserializeOwned {
     /// What to do next; the same answer until [`Search::observe`] is called.
     fn next(&self) -> Step;
 
+    /// What the search would end with if it ended now.
+    fn best_so_far(&self) -> Recommendation;
+
     /// Takes what came of the trial that [`Search::next`] returned and decides on it.
     fn observe(&mut self, outcome: &Outcome) -> Verdict;
 }
