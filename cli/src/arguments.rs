@@ -39,9 +39,12 @@ pub(crate) enum Command {
     Load(LoadArguments),
     /// Find the cheapest deployment that keeps the latency objective
     ///
-    /// Deploys the workflow unfused, tries fusions (thesis, Algorithm 3.1), then memory sizes
-    /// (Algorithm 3.2), and compares the best deployment with the first in interleaved runs. On the
-    /// local platform it starts a server of its own and removes everything afterwards.
+    /// Functions that call each other: deploys the workflow unfused, tries fusions (thesis, Algorithm
+    /// 3.1), then memory sizes (Algorithm 3.2). Workflows with `steps` or a state machine: gives every
+    /// function much, then takes vCPU and memory away where that saves most (Algorithms 4.1 and 4.2).
+    /// Then it compares the best deployment with the first in interleaved runs. On the local platform it
+    /// starts a server of its own and removes everything afterwards. Exit code 1 if no size keeps the
+    /// latency objective.
     Optimize(OptimizeArguments),
     /// Check that a fused deployment answers like the unfused one
     ///
@@ -83,6 +86,17 @@ pub(crate) enum Platform {
     /// The local backend on this machine
     #[default]
     Local,
+    /// The simulator, by the `model` of every task; only `optimize` runs on it
+    Sim,
+}
+
+/// Searches that `optimize` runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum StrategyName {
+    /// Fusion, then memory (thesis, Algorithms 3.1 and 3.2); for functions that call each other
+    Nested,
+    /// vCPU and memory of every function (Algorithms 4.1 and 4.2); for `steps` and state machines
+    Aarc,
 }
 
 /// The workflow and where it runs.
@@ -108,7 +122,7 @@ impl TargetArguments {
     /// them.
     pub(crate) fn endpoint_is_local(&self) -> bool {
         match self.platform {
-            Platform::Local => true,
+            Platform::Local | Platform::Sim => true,
         }
     }
 }
@@ -203,12 +217,16 @@ pub(crate) struct OptimizeArguments {
     pub(crate) target: TargetArguments,
     #[command(flatten)]
     pub(crate) backend: BackendArguments,
-    /// Warm executions of each trial
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(5..=100_000))]
-    pub(crate) executions: u32,
-    /// Warm executions of each deployment in the final comparison
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=100_000))]
-    pub(crate) comparison: u32,
+    /// Which searches are run [default: aarc for workflows with `steps` or a state machine, otherwise
+    /// nested]
+    #[arg(long, value_enum)]
+    pub(crate) strategy: Option<StrategyName>,
+    /// Warm executions of each trial [default: 40; with aarc 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) executions: Option<u32>,
+    /// Warm executions of each deployment in the final comparison [default: 100; with aarc 20]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub(crate) comparison: Option<u32>,
     /// Resources to choose from: lambda, lambda-managed-instances, cloud-run, function-compute, fargate,
     /// decoupled (the thesis's), or a file as in docs/PLATFORMS.md [default: that of the prices, else
     /// lambda]

@@ -73,7 +73,7 @@ impl From<InputError> for CliError {
 }
 
 /// An error and its sources, from the outermost in.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

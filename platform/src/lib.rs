@@ -33,6 +33,7 @@ mod policy;
 pub mod project;
 pub mod quantity;
 pub mod runtime_bench;
+pub mod simulation;
 pub mod status;
 pub mod verify;
 mod workflow_file;

@@ -6,6 +6,7 @@
 //! all arms alike.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use optimizer::deployment::Deployment;
 use optimizer::execution::{Execution, Outcome};
@@ -67,6 +68,7 @@ pub struct Bench<'a> {
     /// Told of progress.
     pub observer: &'a dyn Observer,
     generation: AtomicU64,
+    started: Instant,
 }
 
 impl<'a> Bench<'a> {
@@ -80,7 +82,16 @@ impl<'a> Bench<'a> {
         seed: u64,
         observer: &'a dyn Observer,
     ) -> Self {
-        Self { endpoint, project, deployer, prices, seed, observer, generation: AtomicU64::new(1) }
+        Self {
+            endpoint,
+            project,
+            deployer,
+            prices,
+            seed,
+            observer,
+            generation: AtomicU64::new(1),
+            started: Instant::now(),
+        }
     }
 
     /// Measures deployments side by side; returns the executions of each, cold ones included, in
@@ -172,6 +183,20 @@ impl Lab for Bench<'_> {
         effort: Effort,
     ) -> Result<Vec<Vec<Execution>>, MeasureError> {
         Bench::measure(self, arms, effort).await
+    }
+
+    async fn measure_sizes(
+        &self,
+        deployment: &Deployment,
+        executions: u32,
+    ) -> Result<Vec<Execution>, MeasureError> {
+        let effort = Effort { executions, rounds: 1 };
+        let mut measured = Bench::measure(self, &[deployment], effort).await?;
+        Ok(measured.remove(0))
+    }
+
+    fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
     }
 
     async fn verify(

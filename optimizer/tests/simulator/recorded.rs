@@ -32,7 +32,6 @@ fn recorded(table: RecordedTable, input: RecordedInput) -> TaskModel {
 }
 
 /// The text of a recorded file, or nothing and a word about it.
-#[expect(clippy::print_stderr, reason = "what is skipped is said loudly")]
 fn text(name: &str) -> Option<String> {
     let path = Path::new(DIRECTORY).join(name);
     let text = fs::read_to_string(&path);
