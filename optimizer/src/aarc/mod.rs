@@ -26,6 +26,7 @@
 //!   critical path spends between its ends, and otherwise that less the times of those, as in the
 //!   thesis; and it is right as well where a detour of a detour has to wait. What the whole workflow
 //!   stays below its SLO is added.
+//! * `MAX_TRIAL` limits the whole search, not each path, the last trial included.
 //! * A step that would leave the space is shortened, which costs no trial. A size that was undone is
 //!   not tried again.
 //! * A function that no execution reaches gets back what it had in the start.
@@ -254,27 +255,30 @@ impl AarcSearch {
         let critical: BTreeSet<usize> =
             self.topology.reached(&schedule.critical_path(&self.graph)).collect();
         let all = self.known.cost();
-        let of_function = |(number, (root, function)): (usize, (&TaskName, _))| {
-            let shown = &self.known.functions[number];
-            let cost = shown.cost_per_execution();
-            let place = match slacks_us[number] {
-                Some(_) if shown.is_reached() && critical.contains(&number) => Place::CriticalPath,
-                Some(slack_us) if shown.is_reached() => Place::Beside { slack_us },
-                _ => Place::NotReached,
-            };
-            let changes = self.changes.iter().filter(|(of, _)| *of == number);
-            let function: &crate::deployment::Function = function;
-            FunctionReport {
-                function: root.clone(),
-                resources: function.resources,
-                runtime_us: shown.duration.rounded(),
-                cost: cost.map(|cost| PicoUsd(cost.round() as u64)),
-                cost_share: cost.filter(|_| all > 0.0).map(|cost| cost / all),
-                place,
-                changes: changes.map(|(_, change)| change.clone()).collect(),
-            }
-        };
-        self.best.functions().iter().enumerate().map(of_function).collect()
+        let roots = self.best.functions().iter().enumerate();
+        roots
+            .map(|(number, (root, function))| {
+                let shown = &self.known.functions[number];
+                let cost = shown.cost_per_execution();
+                let place = match slacks_us[number] {
+                    Some(slack_us) if shown.is_reached() => {
+                        let critical = critical.contains(&number);
+                        if critical { Place::CriticalPath } else { Place::Beside { slack_us } }
+                    }
+                    _ => Place::NotReached,
+                };
+                let changes = self.changes.iter().filter(|(of, _)| *of == number);
+                FunctionReport {
+                    function: root.clone(),
+                    resources: function.resources,
+                    runtime_us: shown.duration.rounded(),
+                    cost: cost.map(|cost| PicoUsd(cost.round() as u64)),
+                    cost_share: cost.filter(|_| all > 0.0).map(|cost| cost / all),
+                    place,
+                    changes: changes.map(|(_, change)| change.clone()).collect(),
+                }
+            })
+            .collect()
     }
 
     /// The root of a function.

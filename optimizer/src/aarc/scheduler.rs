@@ -77,11 +77,7 @@ impl AarcSearch {
         let path = schedule.critical_path(&self.graph);
         let functions: Vec<usize> = self.topology.reached(&path).collect();
         self.begin("on the critical path".to_owned(), &functions, path.clone(), None);
-        let text = format!(
-            "the critical path is {} ({})",
-            self.path_text(&path),
-            text::milliseconds(schedule.duration_us() as f64)
-        );
+        let text = format!("the critical path is {}", self.path_text(&path));
         self.critical_path = path;
         text
     }

@@ -1,5 +1,7 @@
 //! The last trial: whether the whole keeps the SLO, and what is given back if it does not.
 
+use std::cmp::Reverse;
+
 use super::observation::Shown;
 use super::report::{Change, Fate};
 use super::{AarcSearch, Stage};
@@ -44,8 +46,11 @@ impl AarcSearch {
         let shown = Shown::of(&self.current, &self.graph, executions);
         let standing = Standing::of(executions, self.slo);
         let latency_us = latency_at(executions, self.slo.percentile);
-        let figures = text::against_slo(latency_us, self.slo);
         let failed = self.failed(&shown);
+        let mut figures = text::against_slo(latency_us, self.slo);
+        for (function, _) in &failed {
+            figures.push_str(&format!(", {} failed", self.root(*function)));
+        }
         self.known.merge(&shown);
         let is_base = self.kept().next().is_none();
         if standing == Standing::KeepsSlo && (failed.is_empty() || is_base) {
@@ -65,7 +70,7 @@ impl AarcSearch {
         let count = 1_usize.checked_shl(before).unwrap_or(usize::MAX);
         let given = self.give_back(&failed, count);
         self.stage = Stage::Validation(before + 1);
-        let reason = format!("the result as a whole, {figures}, is given back {given}");
+        let reason = format!("measured the result as a whole: {figures}; gives back {given}");
         Verdict { decision: Decision::Undone, reasons: vec![reason] }
     }
 
@@ -107,7 +112,7 @@ impl AarcSearch {
                     (failed.is_empty() && critical.contains(function), slows)
                 }
             };
-            std::cmp::Reverse((blamed, fits))
+            Reverse((blamed, fits))
         });
         let mut names = Vec::new();
         for index in order.into_iter().take(count) {

@@ -1,6 +1,7 @@
 //! Searches and simulator together.
 
 mod aarc;
+mod aarc_simulated;
 mod common;
 mod fusion;
 mod orchestrated;
