@@ -15,6 +15,7 @@ pub mod flow;
 pub mod fusion;
 pub mod gate;
 pub mod measurement;
+pub mod performance_model;
 pub mod platforms;
 pub mod pointer;
 pub mod price;

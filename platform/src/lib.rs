@@ -19,6 +19,7 @@ pub mod interpolation;
 pub mod lab;
 pub mod load;
 pub mod measure;
+mod model_section;
 pub mod observe;
 pub mod optimize;
 pub mod package;

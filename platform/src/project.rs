@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 pub use optimizer::gate::Architecture;
 use optimizer::gate::{Configuration, DEFAULT_EPHEMERAL_STORAGE_MB, Family};
+use optimizer::performance_model::Models;
 use optimizer::price::PriceBook;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
@@ -51,6 +52,8 @@ pub struct Project {
     pub payloads: PayloadTemplates,
     /// What the user says about fusing and sizing.
     pub constraints: Constraints,
+    /// How the tasks behave when they are simulated, of those that have a `model`.
+    pub models: Models,
 }
 
 /// How one task is deployed.
@@ -184,6 +187,12 @@ impl Resolver<'_> {
             templates.push(template);
         }
         let payloads = PayloadTemplates::new(templates).expect("each template is checked above");
+        let mut models = Models::new();
+        for (name, task) in &raw.tasks {
+            if let Some(model) = &task.model {
+                models.insert(TaskName(name.value.clone()), model.resolve(self)?);
+            }
+        }
         Ok(Project {
             file: self.file.to_owned(),
             directory: self.directory.to_owned(),
@@ -195,7 +204,18 @@ impl Resolver<'_> {
             local_directories: self.local_directories(&raw.local.directories)?,
             payloads,
             constraints,
+            models,
         })
+    }
+
+    /// The workflow file, as the user named it.
+    pub(crate) fn file(&self) -> &Path {
+        self.file
+    }
+
+    /// Absolute path of the folder that it is in.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory
     }
 
     pub(crate) fn error(
@@ -543,7 +563,7 @@ tasks:
         check_error(
             "calls:",
             "call:",
-            "w.yaml:6:19: unknown field `call`, expected one of code, runtime, handler, memory, timeout, role, environment, calls, architecture, vpc, layers, fileSystems, ephemeralStorage, reservedConcurrency, policy, triggers",
+            "w.yaml:6:19: unknown field `call`, expected one of code, runtime, handler, memory, timeout, role, environment, calls, architecture, vpc, layers, fileSystems, ephemeralStorage, reservedConcurrency, policy, triggers, model",
         );
         check_error(
             "runtime: provided.al2023",

@@ -8,6 +8,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
+use crate::model_section::ModelSection;
 use crate::quantity::{DurationUs, MegaBytes};
 
 /// `fuseline.yaml`.
@@ -87,6 +88,8 @@ pub(crate) struct TaskSection {
     pub(crate) policy: Option<Spanned<Value>>,
     #[serde(default)]
     pub(crate) triggers: Vec<String>,
+    /// How it behaves when it is simulated.
+    pub(crate) model: Option<ModelSection>,
 }
 
 /// A call: `sync`, `async`, or a map with more to say.
