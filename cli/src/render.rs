@@ -104,11 +104,12 @@ pub(crate) fn gate(calls: &[CallVerdicts]) -> String {
 /// What an optimisation found.
 pub(crate) fn optimization(report: &Report) -> String {
     let mut text = format!(
-        "\n{} on {} (sandbox {}, invoke overhead {}, prices {}, seed {})\n\n",
+        "\n{} on {} (sandbox {}, invoke overhead {}, space {}, prices {}, seed {})\n\n",
         report.workflow,
         report.platform,
         report.sandbox,
         report.invoke_overhead,
+        report.space,
         report.prices,
         report.seed
     );

@@ -119,9 +119,10 @@ impl Backend {
         }
     }
 
-    /// Gives the idle instances of a version's generation its sizes. Busy ones get them before their next
-    /// invocation.
+    /// Gives the idle instances of a version's generation its sizes, those that have just answered
+    /// included. Busy ones get them before their next invocation.
     async fn resize_idle(&self, version: &Arc<Version>) {
+        self.pool.settled(version.generation).await;
         let resizing = self.pool.lend(version.generation).into_iter().map(async |instance| {
             let resized = self.resized(instance, version).await;
             let (resized, unfit) = match resized {

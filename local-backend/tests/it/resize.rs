@@ -1,8 +1,10 @@
 //! Warm instances get other sizes without being replaced.
 
+use std::process::Command;
 use std::time::Duration;
 
 use http::StatusCode;
+use local_backend::SandboxChoice;
 use serde_json::{Value, json};
 use wire::report::ReportStatus;
 
@@ -62,6 +64,39 @@ async fn a_resize_keeps_the_process_and_changes_its_quota() {
         })
         .await;
     }
+}
+
+/// CPU quotas of a server's instances in the process sandbox, in microseconds, as the kernel has them.
+fn quotas(platform: &Platform) -> Vec<u64> {
+    let pattern = format!("*/fuseline-{}/*", platform.server_id());
+    let arguments = ["/sys/fs/cgroup", "-path", &pattern];
+    let names = ["(", "-name", "cpu.cfs_quota_us", "-o", "-name", "cpu.max", ")"];
+    let found = Command::new("find").args(arguments).args(names).output().unwrap();
+    let files = String::from_utf8(found.stdout).unwrap();
+    let quota = |file| {
+        let text = fs_err::read_to_string(file).unwrap();
+        text.split_whitespace().next().and_then(|first| first.parse().ok())
+    };
+    // Groups without a limit, as that of the server, say -1 or max.
+    files.lines().filter_map(quota).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_is_answered_when_idle_instances_have_their_sizes() {
+    let _machine = MACHINE.read().await;
+    with(SandboxChoice::Process, |_| {}, &async |platform: &Platform| {
+        if cannot_resize(platform) {
+            return;
+        }
+        platform.create_probe("f", size(512, "1")).await;
+        for (vcpu, quota_us) in [("0.25", 25_000), ("2", 200_000), ("0.5", 50_000)] {
+            // The instance has answered and is not yet idle when the update comes.
+            platform.invoke("f", json!({})).await.ok();
+            update(platform, size(512, vcpu)).await;
+            assert_eq!(quotas(platform), [quota_us]);
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,3 +1,5 @@
+//! Spaces against brute force, and against what platforms document.
+
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
