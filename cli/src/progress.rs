@@ -65,6 +65,9 @@ impl Observer for Progress {
                 self.line("\nverification: the same requests to both");
                 self.line(&format!("     {unfused}\n     {fused}"));
             }
+            RunEvent::BudgetSpent { limit } => {
+                self.line(&format!("     stopped: the budget of {limit} would be passed"));
+            }
             RunEvent::PastSupervisor { calls } => {
                 for (task, count) in calls {
                     self.line(&format!(

@@ -79,10 +79,15 @@ impl Search for BruteForceSearch {
                 executions: self.executions,
                 reason: format!("measures setup {} of {count}", self.measured + 1),
             }),
-            None => Step::Done(Recommendation {
-                deployment: self.ranking.best().unwrap_or(&self.setups[0]).clone(),
-                reasons: self.reasons.clone(),
-            }),
+            None => Step::Done(self.best_so_far()),
+        }
+    }
+
+    fn best_so_far(&self) -> Recommendation {
+        Recommendation {
+            deployment: self.ranking.best().unwrap_or(&self.setups[0]).clone(),
+            standing: self.ranking.standing(),
+            reasons: self.reasons.clone(),
         }
     }
 

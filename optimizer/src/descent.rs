@@ -41,17 +41,20 @@ pub(crate) struct Grid<'a> {
 
 impl Grid<'_> {
     fn left(&self, memory: MemoryMb) -> MemoryMb {
-        self.space.clamp_memory(memory.0.saturating_sub(self.step_mb))
+        self.space.memory_at_most(memory.0.saturating_sub(self.step_mb))
     }
 
     fn right(&self, memory: MemoryMb) -> MemoryMb {
-        self.space.clamp_memory(memory.0.saturating_add(self.step_mb))
+        self.space.memory_at_least(memory.0.saturating_add(self.step_mb))
     }
 
     /// All sizes, the smallest first.
     fn sizes(&self) -> impl Iterator<Item = MemoryMb> {
         let (smallest, largest) = self.space.memory_range();
-        (smallest.0..=largest.0).step_by(self.step_mb as usize).map(MemoryMb)
+        std::iter::successors(Some(smallest), move |memory| {
+            let next = self.right(*memory);
+            (next.0 - memory.0 >= self.step_mb && next <= largest).then_some(next)
+        })
     }
 }
 

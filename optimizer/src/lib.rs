@@ -5,8 +5,10 @@
 //! asynchronous or uses a global random number generator. Seeds come in as arguments, and equal
 //! inputs give equal bytes.
 
+pub mod aarc;
 pub mod brute_force;
 pub mod comparison;
+pub mod critical_path;
 pub mod deployment;
 pub mod equivalence;
 pub mod execution;
@@ -14,6 +16,8 @@ pub mod flow;
 pub mod fusion;
 pub mod gate;
 pub mod measurement;
+pub mod performance_model;
+pub mod platforms;
 pub mod pointer;
 pub mod price;
 pub mod search;

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::platforms::{self, UnknownName};
 use crate::units::{PicoUsd, Resources};
 
 /// Prices of one platform. One request is part of the cost of every invocation; free tiers and
@@ -23,6 +24,8 @@ pub struct PriceBook {
     pub per_request: PicoUsd,
     /// Billed time is a multiple of this, rounded up, and at least one of it, in milliseconds.
     pub granularity_ms: u64,
+    /// Time billed at least, in milliseconds.
+    pub minimum_ms: u64,
     /// Whether starting an instance is billed like running.
     pub init_billed: bool,
     /// Where the prices are from.
@@ -32,17 +35,25 @@ pub struct PriceBook {
 }
 
 impl PriceBook {
+    /// The built-in book of this name; [`platforms::price_names`] lists them.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn named(name: &str) -> Result<Self, UnknownName> {
+        platforms::prices(name)
+    }
+
     /// AWS Lambda on x86-64, first tier, us-east-1. The start of an instance has been billed for
     /// every kind of function since 1 August 2025.
     #[must_use]
     pub fn lambda_x86() -> Self {
-        Self::lambda("lambda-x86", PicoUsd(16_666_700))
+        Self::named("lambda-x86").expect("it is built in")
     }
 
     /// AWS Lambda on arm64, first tier, us-east-1.
     #[must_use]
     pub fn lambda_arm64() -> Self {
-        Self::lambda("lambda-arm64", PicoUsd(13_333_400))
+        Self::named("lambda-arm64").expect("it is built in")
     }
 
     /// The thesis's decoupled prices, eq. 4-1: t · (0.512 · vCPU + 0.001 · MB), with t in
@@ -52,32 +63,7 @@ impl PriceBook {
     /// 2390.9k reads as 2.3909 and sums stay far from overflow.
     #[must_use]
     pub fn thesis_decoupled() -> Self {
-        Self {
-            name: "thesis-decoupled".to_owned(),
-            unit: "million units of the thesis's eq. 4-1".to_owned(),
-            // 0.001 per MB·ms = 1 per MB·s = 1024 per GB·s, and 0.512 per vCPU·ms = 512 per vCPU·s.
-            per_gb_second: PicoUsd(1_024_000_000),
-            per_vcpu_second: PicoUsd(512_000_000),
-            per_request: PicoUsd(0),
-            granularity_ms: 1,
-            init_billed: true,
-            source: "thesis §4.4.3, eq. 4-1".to_owned(),
-            date: "2025-01-01".to_owned(),
-        }
-    }
-
-    fn lambda(name: &str, per_gb_second: PicoUsd) -> Self {
-        Self {
-            name: name.to_owned(),
-            unit: "USD".to_owned(),
-            per_gb_second,
-            per_vcpu_second: PicoUsd(0),
-            per_request: PicoUsd(200_000),
-            granularity_ms: 1,
-            init_billed: true,
-            source: "https://aws.amazon.com/lambda/pricing/".to_owned(),
-            date: "2025-08-01".to_owned(),
-        }
+        Self::named("thesis").expect("it is built in")
     }
 
     /// What one invocation costs that was billed for `billed_ms` with these resources, rounded
@@ -99,8 +85,24 @@ impl PriceBook {
     #[must_use]
     pub fn billed_ms(&self, duration_us: u64, init_us: Option<u64>) -> u64 {
         let init_us = init_us.filter(|_| self.init_billed).unwrap_or(0);
-        let granule_us = self.granularity_ms * 1_000;
-        (duration_us + init_us).div_ceil(granule_us).max(1) * self.granularity_ms
+        let billed_us = (duration_us + init_us).max(self.minimum_ms * 1_000);
+        billed_us.div_ceil(self.granularity_ms * 1_000).max(1) * self.granularity_ms
+    }
+
+    /// Time billed for an invocation whose REPORT line says `reported_ms`, in milliseconds. That is
+    /// Lambda's own figure and counts if the book bills by Lambda's rule: each millisecond begun, and
+    /// the start too. Otherwise see [`PriceBook::billed_ms`].
+    #[must_use]
+    pub fn billed_ms_of_report(
+        &self,
+        reported_ms: u64,
+        duration_us: u64,
+        init_us: Option<u64>,
+    ) -> u64 {
+        match self {
+            Self { granularity_ms: 1, minimum_ms: 0 | 1, init_billed: true, .. } => reported_ms,
+            _ => self.billed_ms(duration_us, init_us),
+        }
     }
 }
 
@@ -130,6 +132,26 @@ mod tests {
         // A sample from before INIT was billed.
         let before = PriceBook { init_billed: false, ..book };
         assert_eq!(before.billed_ms(976_250, Some(430_470)), 977);
+    }
+
+    #[test]
+    fn billed_time_is_rounded_up_by_the_books_rule() {
+        let coarse = PriceBook { granularity_ms: 100, ..PriceBook::lambda_x86() };
+        let minimum = PriceBook { minimum_ms: 250, ..coarse.clone() };
+        for (duration_us, init_us, rounded_ms, at_least_ms) in [
+            (0, None, 100, 300),
+            (100_000, None, 100, 300),
+            (100_001, None, 200, 300),
+            (100_000, Some(250_000), 400, 400),
+        ] {
+            assert_eq!(coarse.billed_ms(duration_us, init_us), rounded_ms);
+            assert_eq!(minimum.billed_ms(duration_us, init_us), at_least_ms);
+        }
+        // Lambda bills what it says it bills; other platforms do not know what Lambda says.
+        assert_eq!(PriceBook::lambda_x86().billed_ms_of_report(977, 976_250, Some(430_470)), 977);
+        assert_eq!(coarse.billed_ms_of_report(977, 976_250, Some(430_470)), 1_500);
+        let without = PriceBook { init_billed: false, ..PriceBook::lambda_x86() };
+        assert_eq!(without.billed_ms_of_report(1_407, 976_250, Some(430_470)), 977);
     }
 
     #[test]

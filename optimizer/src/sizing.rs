@@ -244,11 +244,7 @@ impl SizingSearch {
 impl Search for SizingSearch {
     fn next(&self) -> Step {
         let Some(deployment) = self.trial_deployment() else {
-            let reasons = self.reasons.iter().cloned().chain(self.summaries());
-            return Step::Done(Recommendation {
-                deployment: self.ranking.best().unwrap_or(&self.start).clone(),
-                reasons: reasons.collect(),
-            });
+            return Step::Done(self.best_so_far());
         };
         let step_mb = self.grid().step_mb;
         let reason = match self.stage {
@@ -260,6 +256,14 @@ impl Search for SizingSearch {
         };
         let executions = self.parameters.executions;
         Step::Try(Trial { deployment, control: None, executions, reason })
+    }
+
+    fn best_so_far(&self) -> Recommendation {
+        Recommendation {
+            deployment: self.ranking.best().unwrap_or(&self.start).clone(),
+            standing: self.ranking.standing(),
+            reasons: self.reasons.iter().cloned().chain(self.summaries()).collect(),
+        }
     }
 
     fn observe(&mut self, outcome: &Outcome) -> Verdict {

@@ -1,58 +1,94 @@
 //! What resources a platform lets a function have.
+//!
+//! A space is either *bundled*, as AWS Lambda's, where the memory is chosen and brings vCPU with it;
+//! or it lists *cells*, combinations of vCPU and memory, each by a rule: every vCPU size of a range
+//! with every memory size of a range, as far as their ratio is allowed. Cloud Run's minimum of vCPU
+//! by memory, Function Compute's ratios and Fargate's table are all lists of such rules.
+//!
+//! Spaces are data: [`crate::platforms`] reads the built-in ones and a user's own from files.
+
+mod cells;
+mod sizes;
+
+use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use cells::Cells;
+pub(crate) use sizes::Sizes;
+
+use crate::platforms::{self, UnknownName};
 use crate::units::{MemoryMb, MilliVcpu, Resources};
 
-/// A range of memory sizes and how vCPU goes with them.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct ResourceSpace {
-    name: String,
-    smallest: MemoryMb,
-    largest: MemoryMb,
-    step_mb: u32,
-    /// Memory that brings one vCPU.
-    memory_per_vcpu: MemoryMb,
-    /// vCPU sizes, if they can be chosen; otherwise they follow from the memory.
-    vcpu: Option<VcpuRange>,
+/// What of a function's resources can be chosen.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    /// CPU time per wall time, at most.
+    Vcpu,
+    /// Memory limit.
+    Memory,
 }
 
-/// vCPU sizes that can be chosen apart from the memory.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-struct VcpuRange {
-    smallest: MilliVcpu,
-    largest: MilliVcpu,
-    step_milli: u32,
+/// The combinations of vCPU and memory that a platform offers.
+///
+/// Copies are cheap: the sizes are shared.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(from = "Definition", into = "Definition")]
+pub struct ResourceSpace {
+    definition: Definition,
+    /// vCPU sizes that some memory goes with, the smallest first; empty where vCPU is bundled.
+    vcpu_sizes: Arc<[u32]>,
+    /// Memory sizes that some vCPU goes with, the smallest first.
+    memory_sizes: Arc<[u32]>,
+    /// Least distance between two memory sizes.
+    step_mb: u32,
+}
+
+/// What a space is made of.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Definition {
+    pub(crate) name: String,
+    /// Where the sizes are from.
+    pub(crate) source: String,
+    /// Day they were valid, as YYYY-MM-DD.
+    pub(crate) date: String,
+    /// Memory that brings one vCPU: always where it is bundled, else where only memory is chosen.
+    pub(crate) memory_per_vcpu: MemoryMb,
+    pub(crate) offer: Offer,
+}
+
+/// What can be chosen.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Offer {
+    /// Memory, in MB; vCPU follows.
+    Bundled(Sizes),
+    /// vCPU and memory, of which some combination is offered.
+    Cells(Vec<Cells>),
 }
 
 /// Why a platform does not take some resources, or a range is none.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum SpaceError {
-    /// The memory is too small, too large or between two steps.
-    #[error("{space} takes {smallest} to {largest} in steps of {step_mb} MB, not {given}")]
+    /// The memory is too small, too large or between two sizes.
+    #[error("{space} takes {offered}, not {given}")]
     Memory {
         /// Name of the space.
         space: String,
-        /// Smallest size.
-        smallest: MemoryMb,
-        /// Largest size.
-        largest: MemoryMb,
-        /// Distance between sizes.
-        step_mb: u32,
+        /// The sizes it takes, in words.
+        offered: String,
         /// What was given.
         given: MemoryMb,
     },
-    /// The vCPU is too small, too large or between two steps.
-    #[error("{space} takes {smallest} to {largest} in steps of {step}, not {given}")]
+    /// The vCPU is too small, too large or between two sizes.
+    #[error("{space} takes {offered}, not {given}")]
     Vcpu {
         /// Name of the space.
         space: String,
-        /// Smallest size.
-        smallest: MilliVcpu,
-        /// Largest size.
-        largest: MilliVcpu,
-        /// Distance between sizes.
-        step: MilliVcpu,
+        /// The sizes it takes, in words.
+        offered: String,
         /// What was given.
         given: MilliVcpu,
     },
@@ -68,6 +104,18 @@ pub enum SpaceError {
         /// What was given.
         given: MilliVcpu,
     },
+    /// Both sizes are offered, but not together.
+    #[error("{space} gives {} {smallest} to {largest}, not {}", given.memory, given.vcpu)]
+    Combination {
+        /// Name of the space.
+        space: String,
+        /// Smallest vCPU that goes with the memory.
+        smallest: MilliVcpu,
+        /// Largest vCPU that goes with the memory.
+        largest: MilliVcpu,
+        /// What was given.
+        given: Resources,
+    },
     /// A range in which the sizes do not go from one end to the other.
     #[error("there is no whole number of steps of {step_mb} MB from {smallest} to {largest}")]
     Range {
@@ -80,212 +128,288 @@ pub enum SpaceError {
     },
 }
 
+impl From<Definition> for ResourceSpace {
+    fn from(definition: Definition) -> Self {
+        let (vcpu_sizes, memory_sizes) = match &definition.offer {
+            Offer::Bundled(memory) => (Arc::default(), memory.iter().collect()),
+            Offer::Cells(cells) => (
+                union(cells.iter().flat_map(Cells::vcpu_sizes)),
+                union(cells.iter().flat_map(Cells::memory_sizes)),
+            ),
+        };
+        let gaps = memory_sizes.windows(2).map(|pair| pair[1] - pair[0]);
+        let step_mb = gaps.min().unwrap_or(1);
+        Self { definition, vcpu_sizes, memory_sizes, step_mb }
+    }
+}
+
+impl From<ResourceSpace> for Definition {
+    fn from(space: ResourceSpace) -> Self {
+        space.definition
+    }
+}
+
 impl ResourceSpace {
+    /// The built-in space of this name; [`platforms::space_names`] lists them.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn named(name: &str) -> Result<Self, UnknownName> {
+        platforms::space(name)
+    }
+
     /// AWS Lambda: 128 to 10,240 MB in steps of 1 MB, one vCPU for every 1769 MB.
     #[must_use]
     pub fn lambda() -> Self {
-        Self {
-            name: "lambda".to_owned(),
-            smallest: MemoryMb(128),
-            largest: MemoryMb(10_240),
-            step_mb: 1,
-            memory_per_vcpu: MemoryMb(1_769),
-            vcpu: None,
-        }
+        Self::named("lambda").expect("it is built in")
     }
 
     /// The thesis's decoupled space (§4.4.2): 128 to 10,240 MB in steps of 64 MB and, independently
     /// of it, 0.1 to 10 vCPU in steps of 0.1.
     #[must_use]
     pub fn decoupled() -> Self {
-        Self {
-            name: "decoupled".to_owned(),
-            step_mb: 64,
-            memory_per_vcpu: MemoryMb(1_024),
-            vcpu: Some(VcpuRange {
-                smallest: MilliVcpu(100),
-                largest: MilliVcpu(10_000),
-                step_milli: 100,
-            }),
-            ..Self::lambda()
-        }
+        Self::named("decoupled").expect("it is built in")
     }
 
-    /// The same space narrowed to memory sizes from `smallest` to `largest` in steps of `step_mb`.
+    /// The same space narrowed to memory sizes from `smallest` to `largest` in steps of `step_mb`,
+    /// as far as the platform takes them.
     ///
     /// # Errors
-    /// If the platform does not take these sizes, or `largest` is no whole number of steps away.
+    /// If the platform does not take the ends, or `largest` is no whole number of steps away.
     pub fn with_memory_range(
-        mut self,
+        self,
         smallest: MemoryMb,
         largest: MemoryMb,
         step_mb: u32,
     ) -> Result<Self, SpaceError> {
         self.check_memory(smallest)?;
         self.check_memory(largest)?;
-        let whole = |distance_mb: u32, step_mb| distance_mb.is_multiple_of(step_mb);
-        let distance_mb = largest.0.checked_sub(smallest.0);
-        let fits = step_mb > 0
-            && whole(step_mb, self.step_mb)
-            && distance_mb.is_some_and(|distance_mb| whole(distance_mb, step_mb));
-        if !fits {
-            return Err(SpaceError::Range { smallest, largest, step_mb });
-        }
-        (self.smallest, self.largest, self.step_mb) = (smallest, largest, step_mb);
-        Ok(self)
+        let range = SpaceError::Range { smallest, largest, step_mb };
+        let sizes = Sizes::new(smallest.0, largest.0, step_mb).ok_or(range)?;
+        let offer = match &self.definition.offer {
+            // The smallest is in both, so there is something left.
+            Offer::Bundled(memory) => Offer::Bundled(memory.and(sizes).unwrap_or(sizes)),
+            Offer::Cells(cells) => {
+                Offer::Cells(cells.iter().filter_map(|cells| cells.with_memory(sizes)).collect())
+            }
+        };
+        Ok(Definition { offer, ..self.definition }.into())
     }
 
     /// Its name, as in messages.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.definition.name
+    }
+
+    /// Where the sizes are from.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.definition.source
+    }
+
+    /// Day the sizes were valid, as YYYY-MM-DD.
+    #[must_use]
+    pub fn date(&self) -> &str {
+        &self.definition.date
+    }
+
+    /// What can be chosen: only memory where vCPU follows from it.
+    #[must_use]
+    pub fn dimensions(&self) -> &'static [Dimension] {
+        match self.definition.offer {
+            Offer::Bundled(_) => &[Dimension::Memory],
+            Offer::Cells(_) => &[Dimension::Vcpu, Dimension::Memory],
+        }
+    }
+
+    /// Whether vCPU follows from the memory.
+    #[must_use]
+    pub fn vcpu_is_bundled(&self) -> bool {
+        matches!(self.definition.offer, Offer::Bundled(_))
     }
 
     /// The smallest and the largest memory size.
     #[must_use]
     pub fn memory_range(&self) -> (MemoryMb, MemoryMb) {
-        (self.smallest, self.largest)
+        let ends = self.memory_sizes.first().zip(self.memory_sizes.last());
+        let (smallest, largest) = ends.expect("a space has sizes");
+        (MemoryMb(*smallest), MemoryMb(*largest))
     }
 
-    /// Distance between memory sizes.
+    /// Least distance between memory sizes.
     pub(crate) fn step_mb(&self) -> u32 {
         self.step_mb
     }
 
-    /// The memory size in the range that is closest to `memory_mb`.
-    pub(crate) fn clamp_memory(&self, memory_mb: u32) -> MemoryMb {
-        MemoryMb(memory_mb.clamp(self.smallest.0, self.largest.0))
+    /// The largest memory size up to `memory_mb`, or the smallest there is.
+    pub(crate) fn memory_at_most(&self, memory_mb: u32) -> MemoryMb {
+        let above = self.memory_sizes.partition_point(|size| *size <= memory_mb);
+        MemoryMb(self.memory_sizes[above.saturating_sub(1)])
+    }
+
+    /// The smallest memory size from `memory_mb` up, or the largest there is.
+    pub(crate) fn memory_at_least(&self, memory_mb: u32) -> MemoryMb {
+        let at = self.memory_sizes.partition_point(|size| *size < memory_mb);
+        MemoryMb(self.memory_sizes[at.min(self.memory_sizes.len() - 1)])
     }
 
     /// What a function with this memory gets: on Lambda what it is given with it; where vCPU can be
-    /// chosen, one vCPU for every 1024 MB (the coupling of the thesis's MAFF), on the vCPU grid.
+    /// chosen, the size closest to the platform's usual share (in the thesis's space one vCPU for
+    /// every 1024 MB, the coupling of its MAFF) among those that go with the memory.
     #[must_use]
     pub fn resources_for_memory(&self, memory: MemoryMb) -> Resources {
-        let per_vcpu = u64::from(self.memory_per_vcpu.0);
+        let per_vcpu = u64::from(self.definition.memory_per_vcpu.0);
         let share = (u64::from(memory.0) * 1_000 + per_vcpu / 2) / per_vcpu;
-        // At most 2³² · 1000 / 1024, which fits.
-        let share = share as u32;
-        let vcpu = match self.vcpu {
-            None => share,
-            Some(range) => {
-                let steps = (share + range.step_milli / 2) / range.step_milli;
-                (steps * range.step_milli).clamp(range.smallest.0, range.largest.0)
+        let share = u32::try_from(share).unwrap_or(u32::MAX);
+        // Of two sizes that are as close, the larger one.
+        let rank = |vcpu: &u32| (vcpu.abs_diff(share), std::cmp::Reverse(*vcpu));
+        let vcpu = match &self.definition.offer {
+            Offer::Bundled(_) => share,
+            Offer::Cells(cells) => {
+                let offered = cells.iter().filter_map(|cells| cells.vcpu_of(memory.0));
+                let closest = offered.map(|sizes| sizes.nearest(share)).min_by_key(rank);
+                // Where the memory is not offered, neither is the result: `check` says so.
+                let any = || self.vcpu_sizes.iter().copied().min_by_key(rank);
+                closest.or_else(any).unwrap_or(share)
             }
         };
         Resources { vcpu: MilliVcpu(vcpu), memory }
     }
 
+    /// What a function gets with the smallest memory size from this one up; `None` above the largest.
+    #[must_use]
+    pub fn resources_from(&self, memory: MemoryMb) -> Option<Resources> {
+        let size = self.memory_at_least(memory.0);
+        (size >= memory).then(|| self.resources_for_memory(size))
+    }
+
+    /// The resources with most vCPU, and of those the ones with most memory: the over-provisioned
+    /// base configuration of the thesis's Algorithm 4.1.
+    #[must_use]
+    pub fn largest(&self) -> Resources {
+        let any = Resources { vcpu: MilliVcpu(u32::MAX), memory: MemoryMb(u32::MAX) };
+        match &self.definition.offer {
+            Offer::Bundled(memory) => self.resources_for_memory(MemoryMb(memory.largest())),
+            Offer::Cells(_) => {
+                self.largest_within(any, Dimension::Vcpu).expect("a space has sizes")
+            }
+        }
+    }
+
+    /// The largest legal resources that have at least `steps` sizes less of one dimension and not
+    /// more of the other; `None` if there are none. `from` itself need not be legal.
+    ///
+    /// The other dimension stays as it is if the platform offers that. Where its rules tie the two,
+    /// the other shrinks by as little as possible, and then this one does. Steps are counted among
+    /// all sizes of the platform, and 0 counts as 1. Where vCPU is bundled, it cannot be reduced by
+    /// itself.
+    ///
+    /// Takes the time of a binary search and a look at each of the platform's rules.
+    #[must_use]
+    pub fn reduce(&self, from: Resources, dimension: Dimension, steps: u32) -> Option<Resources> {
+        let (sizes, present) = match dimension {
+            Dimension::Vcpu => (&self.vcpu_sizes, from.vcpu.0),
+            Dimension::Memory => (&self.memory_sizes, from.memory.0),
+        };
+        let smaller = sizes.partition_point(|size| *size < present);
+        let limit = sizes[smaller.checked_sub(steps.max(1) as usize)?];
+        match (&self.definition.offer, dimension) {
+            (Offer::Bundled(_), Dimension::Vcpu) => None,
+            (Offer::Bundled(_), Dimension::Memory) => {
+                Some(self.resources_for_memory(MemoryMb(limit)))
+            }
+            (Offer::Cells(_), Dimension::Vcpu) => {
+                let limit = Resources { vcpu: MilliVcpu(limit), ..from };
+                self.largest_within(limit, Dimension::Memory)
+            }
+            (Offer::Cells(_), Dimension::Memory) => {
+                let limit = Resources { memory: MemoryMb(limit), ..from };
+                self.largest_within(limit, Dimension::Vcpu)
+            }
+        }
+    }
+
+    /// The cell within a limit that has most of one dimension, and then of the other.
+    fn largest_within(&self, limit: Resources, keep: Dimension) -> Option<Resources> {
+        let Offer::Cells(cells) = &self.definition.offer else { return None };
+        let found = cells.iter().filter_map(|cells| cells.largest_within(limit, keep));
+        found.max_by_key(|it| match keep {
+            Dimension::Vcpu => (it.vcpu.0, it.memory.0),
+            Dimension::Memory => (it.memory.0, it.vcpu.0),
+        })
+    }
+
     /// Whether a function may have these resources.
     ///
     /// # Errors
-    /// If not: the range they are outside of, and what was given.
+    /// If not: what the space takes, and what was given.
     pub fn check(&self, resources: Resources) -> Result<(), SpaceError> {
         self.check_memory(resources.memory)?;
-        let given = resources.vcpu;
-        let Some(range) = self.vcpu else {
-            let expected = self.resources_for_memory(resources.memory).vcpu;
-            return if given == expected {
-                Ok(())
-            } else {
-                let memory = resources.memory;
-                Err(SpaceError::Bundled { space: self.name.clone(), memory, expected, given })
+        let Resources { vcpu: given, memory } = resources;
+        let space = || self.name().to_owned();
+        let Offer::Cells(cells) = &self.definition.offer else {
+            let expected = self.resources_for_memory(memory).vcpu;
+            return match given == expected {
+                true => Ok(()),
+                false => Err(SpaceError::Bundled { space: space(), memory, expected, given }),
             };
         };
-        let VcpuRange { smallest, largest, step_milli } = range;
-        if on_grid(given.0, smallest.0, largest.0, step_milli) {
+        if cells.iter().any(|cells| cells.contains(resources)) {
             return Ok(());
         }
-        let step = MilliVcpu(step_milli);
-        Err(SpaceError::Vcpu { space: self.name.clone(), smallest, largest, step, given })
+        if self.vcpu_sizes.binary_search(&given.0).is_err() {
+            let offered = offered(&self.vcpu_sizes, given.0, MilliVcpu);
+            return Err(SpaceError::Vcpu { space: space(), offered, given });
+        }
+        let with_memory = || cells.iter().filter_map(|cells| cells.vcpu_of(memory.0));
+        let smallest = with_memory().map(Sizes::smallest).min();
+        let largest = with_memory().map(Sizes::largest).max();
+        Err(SpaceError::Combination {
+            space: space(),
+            smallest: smallest.map_or(given, MilliVcpu),
+            largest: largest.map_or(given, MilliVcpu),
+            given: resources,
+        })
     }
 
     fn check_memory(&self, given: MemoryMb) -> Result<(), SpaceError> {
-        let Self { smallest, largest, step_mb, .. } = *self;
-        if on_grid(given.0, smallest.0, largest.0, step_mb) {
+        if self.memory_sizes.binary_search(&given.0).is_ok() {
             return Ok(());
         }
-        Err(SpaceError::Memory { space: self.name.clone(), smallest, largest, step_mb, given })
+        let offered = offered(&self.memory_sizes, given.0, MemoryMb);
+        Err(SpaceError::Memory { space: self.name().to_owned(), offered, given })
     }
 }
 
-/// Whether a value is in a range and a whole number of steps from its lower end.
-fn on_grid(value: u32, smallest: u32, largest: u32, step: u32) -> bool {
-    (smallest..=largest).contains(&value) && (value - smallest).is_multiple_of(step)
+/// Sizes in words, those around the one that is not among them where the distances differ.
+fn offered<T: fmt::Display>(sizes: &[u32], given: u32, unit: fn(u32) -> T) -> String {
+    let (Some(smallest), Some(largest)) = (sizes.first(), sizes.last()) else {
+        return "nothing".to_owned();
+    };
+    let ends = format!("{} to {}", unit(*smallest), unit(*largest));
+    let mut gaps = sizes.windows(2).map(|pair| pair[1] - pair[0]);
+    let first = gaps.next().unwrap_or(1);
+    if gaps.all(|gap| gap == first) {
+        return format!("{ends} in steps of {}", unit(first));
+    }
+    match sizes.partition_point(|size| *size < given) {
+        0 => ends,
+        above if above == sizes.len() => ends,
+        above => {
+            let (below, above) = (unit(sizes[above - 1]), unit(sizes[above]));
+            format!("{ends}, here {below} and then {above}")
+        }
+    }
+}
+
+/// All sizes once, the smallest first.
+fn union(sizes: impl Iterator<Item = u32>) -> Arc<[u32]> {
+    let mut sizes: Vec<u32> = sizes.collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes.into()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn resources(milli_vcpu: u32, memory_mb: u32) -> Resources {
-        Resources { vcpu: MilliVcpu(milli_vcpu), memory: MemoryMb(memory_mb) }
-    }
-
-    #[test]
-    fn lambda_gives_vcpu_by_memory() {
-        let space = ResourceSpace::lambda();
-        for (memory_mb, milli_vcpu) in
-            [(128, 72), (512, 289), (1_024, 579), (1_769, 1_000), (10_240, 5_789)]
-        {
-            let given = space.resources_for_memory(MemoryMb(memory_mb));
-            assert_eq!(given, resources(milli_vcpu, memory_mb));
-            assert_eq!(space.check(given), Ok(()));
-        }
-    }
-
-    #[test]
-    fn errors_name_the_range_and_what_was_given() {
-        let check = |space: ResourceSpace, given: Resources, message: &str| {
-            assert_eq!(space.check(given).unwrap_err().to_string(), message);
-        };
-        check(
-            ResourceSpace::lambda(),
-            resources(58, 64),
-            "lambda takes 128 MB to 10240 MB in steps of 1 MB, not 64 MB",
-        );
-        check(
-            ResourceSpace::lambda(),
-            resources(1_000, 512),
-            "lambda gives 512 MB a share of 0.289 vCPU, not 1 vCPU; leave the vCPU out",
-        );
-        check(
-            ResourceSpace::decoupled(),
-            resources(1_000, 200),
-            "decoupled takes 128 MB to 10240 MB in steps of 64 MB, not 200 MB",
-        );
-        check(
-            ResourceSpace::decoupled(),
-            resources(50, 512),
-            "decoupled takes 0.1 vCPU to 10 vCPU in steps of 0.1 vCPU, not 0.05 vCPU",
-        );
-    }
-
-    #[test]
-    fn decoupled_takes_any_combination_on_its_grid() {
-        let space = ResourceSpace::decoupled();
-        assert_eq!(space.check(resources(10_000, 128)), Ok(()));
-        assert_eq!(space.check(resources(100, 10_240)), Ok(()));
-        for memory_mb in [128, 512, 5_120, 10_240] {
-            let given = space.resources_for_memory(MemoryMb(memory_mb));
-            assert_eq!(space.check(given), Ok(()), "{given}");
-        }
-    }
-
-    #[test]
-    fn a_range_can_be_narrowed_but_not_widened() {
-        let narrow = |smallest, largest, step_mb| {
-            let (smallest, largest) = (MemoryMb(smallest), MemoryMb(largest));
-            ResourceSpace::decoupled().with_memory_range(smallest, largest, step_mb)
-        };
-        let space = narrow(128, 1_024, 128).unwrap();
-        assert!(space.check(space.resources_for_memory(MemoryMb(1_152))).is_err());
-        assert!(space.check(space.resources_for_memory(MemoryMb(192))).is_err());
-        assert!(matches!(narrow(64, 1_024, 64), Err(SpaceError::Memory { .. })));
-        for (smallest, largest, step_mb) in
-            [(128, 1_024, 0), (128, 1_024, 100), (1_024, 128, 64), (128, 1_024, 256)]
-        {
-            let narrowed = narrow(smallest, largest, step_mb);
-            assert!(matches!(narrowed, Err(SpaceError::Range { .. })), "{step_mb}");
-        }
-    }
-}
+mod tests;

@@ -174,6 +174,22 @@ impl Workflow {
         Ok(self)
     }
 
+    /// The same workflow with another limit on its latency, in microseconds.
+    #[must_use]
+    pub fn with_slo_latency(mut self, latency_us: u64) -> Self {
+        self.slo.latency_us = latency_us;
+        self
+    }
+
+    /// The same workflow with other resources of its tasks.
+    #[must_use]
+    pub fn with_resources(mut self, of: impl Fn(&TaskName, Resources) -> Resources) -> Self {
+        for (name, task) in &mut self.tasks {
+            task.resources = of(name, task.resources);
+        }
+        self
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

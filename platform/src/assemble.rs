@@ -10,6 +10,8 @@ use optimizer::deployment::Deployment;
 use optimizer::execution::{Billed, Execution, Outcome, Span};
 use optimizer::flow::StepName;
 use optimizer::price::PriceBook;
+use optimizer::space::ResourceSpace;
+use optimizer::units::MemoryMb;
 use optimizer::workflow::{CallKind, TaskName, Workflow};
 use wire::record::{self, CallOutcome, CallRecord, CallSite};
 use wire::report::{Report, ReportStatus};
@@ -99,12 +101,13 @@ pub fn execution(
     sent: &Sent,
     logs: &Logs,
     deployment: &Deployment,
+    workflow: &Workflow,
     prices: &PriceBook,
 ) -> Option<Execution> {
     if !sent.request_ids().all(|request| logs.is_complete(request)) {
         return None;
     }
-    let mut assembly = Assembly { logs, deployment, prices, spans: Vec::new() };
+    let mut assembly = Assembly { logs, deployment, workflow, prices, spans: Vec::new() };
     let outcome = match &sent.attempts {
         None => {
             let entry = deployment.functions().keys().next()?.clone();
@@ -155,6 +158,7 @@ fn of_orchestrator(known: Outcome, attempts: &[Attempt], outcomes: &[Outcome]) -
 struct Assembly<'a> {
     logs: &'a Logs,
     deployment: &'a Deployment,
+    workflow: &'a Workflow,
     prices: &'a PriceBook,
     spans: Vec<Span>,
 }
@@ -178,24 +182,24 @@ impl Assembly<'_> {
         self.calls(span, request, &mut waits);
         let Some(report) = self.logs.reports.get(request) else { return };
         let function = &self.spans[span].function;
-        let resources = self
-            .deployment
-            .functions()
-            .get(function)
-            .map(|function| function.resources)
-            .unwrap_or_else(|| {
-                // A function outside the deployment took a call that found no free process inside.
-                let memory = optimizer::units::MemoryMb(report.memory_mb);
-                optimizer::space::ResourceSpace::lambda().resources_for_memory(memory)
-            });
+        let deployed = self.deployment.functions().get(function).map(|it| it.resources);
+        // A function outside the deployment took a call that found no free process inside.
+        let memory = MemoryMb(report.memory_mb);
+        let own = || self.workflow.tasks().get(function).map(|task| task.resources);
+        let own = || own().filter(|own| own.memory == memory);
+        let resources = deployed
+            .or_else(own)
+            .unwrap_or_else(|| ResourceSpace::lambda().resources_for_memory(memory));
+        let Report { billed_ms, duration_us, init_us, .. } = *report;
+        let billed_ms = self.prices.billed_ms_of_report(billed_ms, duration_us, init_us);
         self.spans[span].billed = Some(Billed {
             duration_us: report.duration_us,
-            billed_ms: report.billed_ms,
+            billed_ms,
             resources,
             init_us: report.init_us,
             peak_memory_mb: report.max_memory_mb,
             waiting_us: union_us(&mut waits).min(report.duration_us),
-            cost: self.prices.cost(resources, report.billed_ms),
+            cost: self.prices.cost(resources, billed_ms),
         });
         let reported = match &report.status {
             _ if report.out_of_memory() => Some(Outcome::OutOfMemory),
@@ -397,7 +401,7 @@ mod tests {
         let mut logs = Logs::default();
         lines.iter().for_each(|line| logs.read_line(line));
         let deployment = Deployment::parse(&workflow(), "(a,b)-(c)").unwrap();
-        execution(&sent(), &logs, &deployment, &PriceBook::lambda_x86())
+        execution(&sent(), &logs, &deployment, &workflow(), &PriceBook::lambda_x86())
     }
 
     #[test]
@@ -475,9 +479,9 @@ mod tests {
         };
         let deployment = Deployment::parse(&workflow(), "(a,b)-(c)").unwrap();
         let prices = PriceBook::lambda_x86();
-        assert_eq!(execution(&ok, &read(&lines), &deployment, &prices), None, "lacks rd");
+        assert_eq!(execution(&ok, &read(&lines), &deployment, &workflow(), &prices), None, "lacks rd");
         lines.extend([served("rd"), report("rd", 50, "")]);
-        let made = execution(&ok, &read(&lines), &deployment, &prices).unwrap();
+        let made = execution(&ok, &read(&lines), &deployment, &workflow(), &prices).unwrap();
         let shape: Vec<_> = made
             .spans
             .iter()
@@ -499,10 +503,10 @@ mod tests {
         let report = report("rd", 50, "\tStatus: error\tError Type: Runtime.OutOfMemory");
         *lines.last_mut().unwrap() = report;
         let crashed = sent(Outcome::Crash, Outcome::Crash);
-        let made = execution(&crashed, &read(&lines), &deployment, &prices).unwrap();
+        let made = execution(&crashed, &read(&lines), &deployment, &workflow(), &prices).unwrap();
         assert_eq!(made.outcome, Outcome::OutOfMemory);
         let handled = sent(Outcome::Ok, Outcome::Crash);
-        let made = execution(&handled, &read(&lines), &deployment, &prices).unwrap();
+        let made = execution(&handled, &read(&lines), &deployment, &workflow(), &prices).unwrap();
         assert_eq!((made.outcome, made.spans[4].outcome), (Outcome::Ok, Outcome::OutOfMemory));
     }
 

@@ -4,6 +4,8 @@
 //! version pins the versions of the functions it calls. So a version of the entry's function *is*
 //! a deployment: two of them can be driven at the same time, and going back means moving one alias.
 
+mod sizes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -17,8 +19,9 @@ use aws_sdk_lambda::types::{
     self, EphemeralStorage, FileSystemConfig, FunctionCode, LayerVersionContentInput, VpcConfig,
 };
 use indexmap::IndexMap;
-use optimizer::deployment::Deployment;
+use optimizer::deployment::{Deployment, Function};
 use optimizer::gate::Configuration;
+use optimizer::space::ResourceSpace;
 use optimizer::units::Resources;
 use optimizer::workflow::TaskName;
 use sha2::{Digest, Sha256};
@@ -37,6 +40,8 @@ pub const LIVE_ALIAS: &str = "live";
 const WORKFLOW_VARIABLE: &str = "FUSELINE_WORKFLOW";
 /// Variable whose change makes a new version, with new instances, of the same code.
 const GENERATION_VARIABLE: &str = "FUSELINE_GENERATION";
+/// Variable that gives a function of the local backend another vCPU than goes with its memory.
+pub(crate) const VCPU_VARIABLE: &str = "FUSELINE_VCPU";
 /// Role named where the workflow file names none; endpoints other than AWS check none.
 const NO_ROLE: &str = "arn:aws:iam::000000000000:role/fuseline-local";
 /// Longest wait for a function to become active or updated.
@@ -117,6 +122,8 @@ pub struct Deployer<'a> {
     bundles: Mutex<BTreeMap<(TaskName, Vec<TaskName>), Bundle>>,
     /// ARN of the layer that holds the supervisor, once a function has needed it.
     layer: OnceCell<String>,
+    /// What the functions' unpublished versions are, if [`Deployer::deploy_sizes`] changed them last.
+    sizes: Mutex<Option<Deployment>>,
 }
 
 #[derive(Clone)]
@@ -153,6 +160,7 @@ impl<'a> Deployer<'a> {
             own: Mutex::default(),
             bundles: Mutex::default(),
             layer: OnceCell::new(),
+            sizes: Mutex::default(),
         }
     }
 
@@ -168,6 +176,7 @@ impl<'a> Deployer<'a> {
             own: Mutex::default(),
             bundles: Mutex::new(self.bundles.lock().expect("not poisoned").clone()),
             layer: self.layer.clone(),
+            sizes: Mutex::default(),
         }
     }
 
@@ -217,11 +226,13 @@ impl<'a> Deployer<'a> {
                 .collect::<Vec<_>>(),
         );
         for task in &order {
+            let resources = self.project.workflow.tasks()[task].resources;
+            let function = Function { inlined: Vec::new(), resources };
             let wanted = Wanted {
                 task,
-                inlined: &[],
-                resources: self.project.workflow.tasks()[task].resources,
-                environment: self.environment(task, &[], &versions, 0),
+                inlined: &function.inlined,
+                resources,
+                environment: self.environment(task, &function, &versions, 0),
                 form: self.form(task, &[])?,
             };
             let version = self.publish(&wanted, created).await?;
@@ -249,7 +260,7 @@ impl<'a> Deployer<'a> {
                 task: &task,
                 inlined: &function.inlined,
                 resources: function.resources,
-                environment: self.environment(&task, &function.inlined, &routes, generation),
+                environment: self.environment(&task, function, &routes, generation),
                 form: self.form(&task, &function.inlined)?,
             };
             let version = self.publish(&wanted, &mut Vec::new()).await?;
@@ -298,12 +309,12 @@ impl<'a> Deployer<'a> {
     fn environment(
         &self,
         task: &TaskName,
-        inlined: &[TaskName],
+        function: &Function,
         routes: &BTreeMap<String, String>,
         generation: u64,
     ) -> BTreeMap<String, String> {
         let routes = serde_json::to_string(routes).expect("strings");
-        let inlined = serde_json::to_string(inlined).expect("strings");
+        let inlined = serde_json::to_string(&function.inlined).expect("strings");
         let mut environment = self.project.tasks[task].environment.clone();
         environment.insert(WORKFLOW_VARIABLE.into(), self.project.workflow.name().into());
         environment.insert(GENERATION_VARIABLE.into(), generation.to_string());
@@ -311,6 +322,11 @@ impl<'a> Deployer<'a> {
         environment.insert(ROUTES_VARIABLE.into(), routes);
         if self.records_payloads {
             environment.insert(RECORD_PAYLOADS_VARIABLE.into(), "1".into());
+        }
+        let Resources { vcpu, memory } = function.resources;
+        // On Lambda the vCPU follows from the memory, as on the local backend if nothing is said.
+        if self.is_local && vcpu != ResourceSpace::lambda().resources_for_memory(memory).vcpu {
+            environment.insert(VCPU_VARIABLE.into(), (f64::from(vcpu.0) / 1000.0).to_string());
         }
         environment
     }
@@ -428,15 +444,7 @@ impl<'a> Deployer<'a> {
                 self.create(wanted, &bundle).await?;
                 created.push(name.to_owned());
             }
-            Some(existing) => {
-                if self.workflow_of(&existing) != Some(self.project.workflow.name()) {
-                    return Err(DeployError::Foreign(name.to_owned()));
-                }
-                if existing.code_sha256() != Some(&bundle.sha256) {
-                    self.update_code(name, &bundle).await?;
-                }
-                self.update_configuration(wanted).await?;
-            }
+            Some(existing) => self.update(wanted, &bundle, &existing).await?,
         }
         let published = self
             .endpoint
@@ -448,6 +456,25 @@ impl<'a> Deployer<'a> {
             .await
             .map_err(refused("publishing", name))?;
         Ok(published.version().unwrap_or("$LATEST").to_owned())
+    }
+
+    /// Brings a function that is there to what is wanted, unpublished.
+    async fn update(
+        &self,
+        wanted: &Wanted<'_>,
+        bundle: &Bundle,
+        existing: &GetFunctionConfigurationOutput,
+    ) -> Result<(), DeployError> {
+        let name = wanted.task.0.as_str();
+        if self.workflow_of(existing) != Some(self.project.workflow.name()) {
+            return Err(DeployError::Foreign(name.to_owned()));
+        }
+        // The unpublished versions are no longer what sizes were tried on.
+        self.sizes.lock().expect("not poisoned").take();
+        if existing.code_sha256() != Some(&bundle.sha256) {
+            self.update_code(name, bundle).await?;
+        }
+        self.update_configuration(wanted).await
     }
 
     async fn existing(

@@ -42,6 +42,11 @@ pub enum RunEvent {
         /// In notation, the unfused one first.
         deployments: [String; 2],
     },
+    /// A search ends before it is done, because the budget is spent.
+    BudgetSpent {
+        /// The limit, in words.
+        limit: String,
+    },
     /// Calls of inlined tasks went past the supervisor to the tasks' own functions.
     PastSupervisor {
         /// How many, by task called.

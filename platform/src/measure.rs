@@ -6,6 +6,7 @@
 //! all arms alike.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use optimizer::deployment::Deployment;
 use optimizer::execution::{Execution, Outcome};
@@ -18,10 +19,13 @@ use crate::command::{self, CommandError};
 use crate::deploy::{DeployError, Deployed, Deployer};
 use crate::endpoint::Endpoint;
 use crate::events::{Observer, RunEvent};
+use crate::lab::Lab;
 use crate::load::{self, LoadError, Pace, Sent, Target, Version};
 use crate::observe::{self, ObserveError};
+use crate::optimize::Verification;
 use crate::payload::Request;
 use crate::project::Project;
+use crate::verify::{self, Payloads, Verifier};
 
 /// Requests that an arm gets in one turn.
 const TURN: usize = 5;
@@ -67,6 +71,7 @@ pub struct Bench<'a> {
     /// Told of progress.
     pub observer: &'a dyn Observer,
     generation: AtomicU64,
+    started: Instant,
 }
 
 impl<'a> Bench<'a> {
@@ -80,7 +85,16 @@ impl<'a> Bench<'a> {
         seed: u64,
         observer: &'a dyn Observer,
     ) -> Self {
-        Self { endpoint, project, deployer, prices, seed, observer, generation: AtomicU64::new(1) }
+        Self {
+            endpoint,
+            project,
+            deployer,
+            prices,
+            seed,
+            observer,
+            generation: AtomicU64::new(1),
+            started: Instant::now(),
+        }
     }
 
     /// Measures deployments side by side; returns the executions of each, cold ones included, in
@@ -113,7 +127,8 @@ impl<'a> Bench<'a> {
                 if !calls.is_empty() {
                     self.observer.on_event(RunEvent::PastSupervisor { calls });
                 }
-                executions.extend(observe::executions(&logs, arm, sent, &self.prices));
+                let workflow = &self.project.workflow;
+                executions.extend(observe::executions(&logs, arm, sent, workflow, &self.prices));
             }
             for deployed in &deployed {
                 self.deployer.retire(deployed).await?;
@@ -157,6 +172,50 @@ impl<'a> Bench<'a> {
             turn = TURN;
         }
         Ok(sent)
+    }
+}
+
+impl Lab for Bench<'_> {
+    async fn deploy_tasks(&self) -> Result<(), MeasureError> {
+        Ok(self.deployer.deploy_tasks().await?)
+    }
+
+    async fn measure(
+        &self,
+        arms: &[&Deployment],
+        effort: Effort,
+    ) -> Result<Vec<Vec<Execution>>, MeasureError> {
+        Bench::measure(self, arms, effort).await
+    }
+
+    async fn measure_sizes(
+        &self,
+        deployment: &Deployment,
+        executions: u32,
+    ) -> Result<Vec<Execution>, MeasureError> {
+        let effort = Effort { executions, rounds: 1 };
+        let mut measured = Bench::measure(self, &[deployment], effort).await?;
+        Ok(measured.remove(0))
+    }
+
+    fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
+    async fn verify(
+        &self,
+        unfused: &Deployment,
+        fused: &Deployment,
+        verification: &Verification,
+    ) -> Result<Option<verify::Report>, MeasureError> {
+        // On deployments of its own, so that nothing that is measured records payloads.
+        let recording = self.deployer.recording_payloads();
+        let deployer = if verification.record_payloads { &recording } else { self.deployer };
+        deployer.deploy_tasks().await?;
+        let Bench { endpoint, project, observer, seed, .. } = *self;
+        let verifier = Verifier { endpoint, project, deployer, observer };
+        let payloads = Payloads::Templates { each: verification.requests, seed };
+        verifier.verify(unfused, fused, &payloads, &verification.ignore).await.map(Some)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use optimizer::deployment::Deployment;
 use optimizer::execution::Execution;
 use optimizer::price::PriceBook;
-use optimizer::workflow::TaskName;
+use optimizer::workflow::{TaskName, Workflow};
 
 use crate::assemble::{self, Logs};
 use crate::deploy::{aws_message, log_group};
@@ -52,9 +52,11 @@ pub fn executions(
     logs: &Logs,
     deployment: &Deployment,
     sent: &[Sent],
+    workflow: &Workflow,
     prices: &PriceBook,
 ) -> Vec<Execution> {
-    sent.iter().filter_map(|one| assemble::execution(one, logs, deployment, prices)).collect()
+    let execution = |one| assemble::execution(one, logs, deployment, workflow, prices);
+    sent.iter().filter_map(execution).collect()
 }
 
 /// The functions' logs since the first request was sent, once everything that the requests caused

@@ -7,12 +7,14 @@ use indexmap::IndexMap;
 use optimizer::flow::Flow;
 pub use optimizer::gate::Architecture;
 use optimizer::gate::{Configuration, DEFAULT_EPHEMERAL_STORAGE_MB, Family};
+use optimizer::performance_model::Models;
 use optimizer::price::PriceBook;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
 use optimizer::workflow::{Call, CallKind, Slo, Task, TaskName, Workflow, WorkflowError};
 use serde_saphyr::{Location, Spanned};
 
+use crate::choice::lambda_prices;
 use crate::constraints::Constraints;
 use crate::input_error::InputError;
 use crate::interpolation::interpolate;
@@ -54,6 +56,8 @@ pub struct Project {
     pub payloads: PayloadTemplates,
     /// What the user says about fusing and sizing.
     pub constraints: Constraints,
+    /// How the tasks behave when they are simulated, of those that have a `model`.
+    pub models: Models,
 }
 
 /// How one task is deployed.
@@ -128,13 +132,10 @@ impl Project {
         Resolver { file, directory, variables: &variables }.resolve(raw)
     }
 
-    /// What executions cost, by the architecture of the entry.
+    /// What executions cost on Lambda, by the architecture of the entry.
     #[must_use]
     pub fn prices(&self) -> PriceBook {
-        match self.tasks[self.workflow.entry()].configuration.architecture {
-            Architecture::X86_64 => PriceBook::lambda_x86(),
-            Architecture::Arm64 => PriceBook::lambda_arm64(),
-        }
+        lambda_prices(self.tasks[self.workflow.entry()].configuration.architecture)
     }
 
     /// Checks what only exists once `build` has run: every task's package.
@@ -197,6 +198,12 @@ impl Resolver<'_> {
         local_directories.extend(
             folder.filter(|it| !local_directories.contains(it)).cloned().collect::<Vec<_>>(),
         );
+        let mut models = Models::new();
+        for (name, task) in &raw.tasks {
+            if let Some(model) = &task.model {
+                models.insert(TaskName(name.value.clone()), model.resolve(self)?);
+            }
+        }
         Ok(Project {
             file: self.file.to_owned(),
             directory: self.directory.to_owned(),
@@ -209,6 +216,7 @@ impl Resolver<'_> {
             objects,
             payloads,
             constraints,
+            models,
         })
     }
 
@@ -522,7 +530,7 @@ fn max_payload_mb(task: &TaskSection) -> BTreeMap<TaskName, u32> {
     sized.map(|(callee, MegaBytes(mb))| (TaskName(callee.value.clone()), mb)).collect()
 }
 
-fn position(at: Location) -> (u64, u64) {
+pub(crate) fn position(at: Location) -> (u64, u64) {
     (at.line(), at.column())
 }
 
@@ -607,7 +615,7 @@ tasks:
         check_error(
             "calls:",
             "call:",
-            "w.yaml:6:19: unknown field `call`, expected one of code, runtime, handler, memory, timeout, role, environment, calls, architecture, vpc, layers, fileSystems, ephemeralStorage, reservedConcurrency, policy, triggers",
+            "w.yaml:6:19: unknown field `call`, expected one of code, runtime, handler, memory, timeout, role, environment, calls, architecture, vpc, layers, fileSystems, ephemeralStorage, reservedConcurrency, policy, triggers, model",
         );
         check_error(
             "runtime: provided.al2023",

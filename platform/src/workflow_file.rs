@@ -10,6 +10,7 @@ use serde_saphyr::Spanned;
 
 use crate::asl::Node;
 use crate::flow_file::StepSections;
+use crate::model_section::ModelSection;
 use crate::quantity::{DurationUs, MegaBytes};
 
 /// `fuseline.yaml`.
@@ -94,6 +95,8 @@ pub(crate) struct TaskSection {
     pub(crate) policy: Option<Spanned<Value>>,
     #[serde(default)]
     pub(crate) triggers: Vec<String>,
+    /// How it behaves when it is simulated.
+    pub(crate) model: Option<ModelSection>,
 }
 
 /// A call: `sync`, `async`, or a map with more to say.

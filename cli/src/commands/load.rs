@@ -50,7 +50,7 @@ pub(crate) async fn run(arguments: &LoadArguments) -> Result<(), CliError> {
     if !calls.is_empty() {
         progress.on_event(RunEvent::PastSupervisor { calls: calls.clone() });
     }
-    let executions = observe::executions(&logs, &deployment, &sent, &prices);
+    let executions = observe::executions(&logs, &deployment, &sent, &project.workflow, &prices);
     let measurement = Measurement::of(&deployment, &executions, arguments.seed);
     match target.format {
         Format::Json => render::json(&json!({

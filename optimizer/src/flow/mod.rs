@@ -4,6 +4,7 @@
 pub mod condition;
 pub mod data;
 pub mod failure;
+mod graph;
 pub mod path;
 pub mod run;
 pub mod states;
@@ -20,6 +21,7 @@ use crate::workflow::TaskName;
 
 pub use self::data::Data;
 pub use self::failure::Failure;
+pub use self::graph::{StepGraph, StepNode, graph};
 pub use self::run::{AttemptId, Command, Event, FlowRun, TimerId};
 pub use self::states::States;
 pub use self::steps::Steps;

@@ -1,0 +1,84 @@
+//! What an optimisation may spend at most.
+
+use std::fmt;
+
+use super::report::Spent;
+
+/// Limits; none where nothing is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Budget {
+    /// Executions of the workflow.
+    pub executions: Option<u64>,
+    /// What they cost, in units of the prices.
+    pub usd: Option<f64>,
+    /// Wall time, in seconds.
+    pub seconds: Option<f64>,
+}
+
+/// Which limit is reached.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Exhausted {
+    /// Of executions.
+    Executions(u64),
+    /// Of money, in units of the prices.
+    Usd(f64),
+    /// Of wall time, in seconds.
+    Seconds(f64),
+}
+
+impl Budget {
+    /// The limit that would be passed if so many executions followed, each at the mean cost and wall
+    /// time of those before; before the first one they are taken to cost nothing.
+    #[must_use]
+    pub fn exhausted_by(&self, spent: &Spent, executions: u64) -> Option<Exhausted> {
+        let each = |so_far: f64| match spent.executions {
+            0 => 0.0,
+            count => so_far / count as f64,
+        };
+        let with = |so_far: f64| so_far + each(so_far) * executions as f64;
+        let over = |limit: &f64, so_far: f64| with(so_far) > *limit;
+        if let Some(limit) = self.executions.filter(|limit| spent.executions + executions > *limit)
+        {
+            return Some(Exhausted::Executions(limit));
+        }
+        if let Some(limit) = self.usd.filter(|limit| over(limit, spent.usd)) {
+            return Some(Exhausted::Usd(limit));
+        }
+        self.seconds.filter(|limit| over(limit, spent.seconds)).map(Exhausted::Seconds)
+    }
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Executions(limit) => write!(f, "{limit} executions"),
+            Self::Usd(limit) => write!(f, "{limit} $"),
+            Self::Seconds(limit) => write!(f, "{} minutes", limit / 60.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_planned_counts_at_the_mean_of_what_was_spent() {
+        let spent = Spent { executions: 10, usd: 1.0, seconds: 60.0 };
+        let check = |budget: Budget, executions: u64, expect: Option<Exhausted>| {
+            assert_eq!(budget.exhausted_by(&spent, executions), expect, "{budget:?}");
+        };
+        check(Budget::default(), 1_000_000, None);
+        let executions = Budget { executions: Some(15), ..Budget::default() };
+        check(executions, 5, None);
+        check(executions, 6, Some(Exhausted::Executions(15)));
+        let usd = Budget { usd: Some(1.5), ..Budget::default() };
+        check(usd, 5, None);
+        check(usd, 6, Some(Exhausted::Usd(1.5)));
+        let seconds = Budget { seconds: Some(90.0), ..Budget::default() };
+        check(seconds, 5, None);
+        check(seconds, 6, Some(Exhausted::Seconds(90.0)));
+        assert_eq!(usd.exhausted_by(&Spent::default(), 99), None, "nothing is known yet");
+        assert_eq!(Exhausted::Seconds(90.0).to_string(), "1.5 minutes");
+    }
+}
