@@ -479,7 +479,11 @@ mod tests {
         };
         let deployment = Deployment::parse(&workflow(), "(a,b)-(c)").unwrap();
         let prices = PriceBook::lambda_x86();
-        assert_eq!(execution(&ok, &read(&lines), &deployment, &workflow(), &prices), None, "lacks rd");
+        assert_eq!(
+            execution(&ok, &read(&lines), &deployment, &workflow(), &prices),
+            None,
+            "lacks rd"
+        );
         lines.extend([served("rd"), report("rd", 50, "")]);
         let made = execution(&ok, &read(&lines), &deployment, &workflow(), &prices).unwrap();
         let shape: Vec<_> = made

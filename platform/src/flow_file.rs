@@ -173,12 +173,7 @@ fn state_machine(
             "correct the path, which is relative to this file, or write the machine itself here",
         )
     })?;
-    let document = Node::parse(&text, &file).map_err(|(message, position)| InputError {
-        file: file.clone(),
-        position,
-        message,
-        next_step: "correct the line".into(),
-    })?;
+    let document = Node::parse(&text, &file)?;
     asl::read(&document, &file, tasks)
 }
 

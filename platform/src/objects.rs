@@ -4,9 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
+use object_store::ObjectStoreExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
-use object_store::ObjectStoreExt;
 use optimizer::flow::Data;
 
 /// Largest request and answer of a function that is waited for on Lambda, less what surrounds it.

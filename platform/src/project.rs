@@ -719,7 +719,7 @@ steps:
         let with = |objects: &str| parse(&format!("{STEPS}objects: {{ {objects} }}"));
         let project = with("folder: ./o/./p, above: 2MB").unwrap();
         let folder = PathBuf::from("/p/o/p");
-        assert_eq!(project.local_directories, [folder.clone()]);
+        assert_eq!(project.local_directories, std::slice::from_ref(&folder));
         assert_eq!(project.objects, Some(ObjectSettings { folder, above_bytes: Some(2 << 20) }));
         let error = with("folder: \"s3://b/p\"").unwrap_err();
         assert_eq!(error.to_string(), "w.yaml:10:20: `s3://b/p` is no folder");

@@ -25,30 +25,33 @@ pub(crate) enum Node {
 }
 
 impl Node {
-    /// The document that a text is; of a JSON file also what YAML's reader does not take.
+    /// The document that the text of a file is; of a JSON file also what YAML's reader does not take.
     ///
     /// # Errors
-    /// What is wrong, and the line and column.
-    pub(crate) fn parse(
-        text: &str,
-        file: &Path,
-    ) -> Result<Spanned<Self>, (String, Option<(u64, u64)>)> {
+    /// What is wrong with the line.
+    pub(crate) fn parse(text: &str, file: &Path) -> Result<Spanned<Self>, InputError> {
         let error = match serde_saphyr::from_str(text) {
             Ok(node) => return Ok(node),
             Err(error) => error,
         };
+        let wrong = |message, position| InputError {
+            file: file.to_owned(),
+            position,
+            message,
+            next_step: "correct the line".into(),
+        };
         // Tabs before fields and surrogate pairs in strings are JSON, but no YAML.
         if file.extension().is_some_and(|extension| extension == "json") {
-            return match serde_json::from_str::<Value>(text) {
-                Ok(value) => Ok(without_place(value.into())),
-                Err(error) => Err((
-                    error.to_string().split(" at line ").next().unwrap_or_default().to_owned(),
-                    Some((error.line() as u64, error.column() as u64)),
-                )),
-            };
+            return serde_json::from_str::<Value>(text)
+                .map(|value| without_place(value.into()))
+                .map_err(|error| {
+                    let message = error.to_string();
+                    let message = message.split(" at line ").next().unwrap_or_default();
+                    wrong(message.to_owned(), Some((error.line() as u64, error.column() as u64)))
+                });
         }
-        let place = error.location().map(|at| (at.line(), at.column()));
-        Err((crate::project::plain_message(&error), place))
+        let position = error.location().map(|at| (at.line(), at.column()));
+        Err(wrong(crate::project::plain_message(&error), position))
     }
 
     /// The value without places.

@@ -11,12 +11,7 @@ use crate::input_error::InputError;
 
 fn parse(text: &str, file: &str) -> Result<States, InputError> {
     let file = Path::new(file);
-    let document = Node::parse(text, file).map_err(|(message, position)| InputError {
-        file: file.to_owned(),
-        position,
-        message,
-        next_step: "x".into(),
-    })?;
+    let document = Node::parse(text, file)?;
     let tasks: Vec<TaskName> = ["split", "classify", "test"].map(TaskName::from).into();
     read(&document, file, &tasks.iter().collect::<Vec<_>>())
 }
