@@ -227,10 +227,12 @@ pub(crate) struct OptimizeArguments {
     /// nested]
     #[arg(long, value_enum)]
     pub(crate) strategy: Option<StrategyName>,
-    /// Warm executions of each trial [default: 40; with aarc 3]
+    /// Warm executions of each trial [default: 40; with aarc 3, on the simulator
+    /// 20]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) executions: Option<u32>,
-    /// Warm executions of each deployment in the final comparison [default: 100; with aarc 20]
+    /// Warm executions of each deployment in the final comparison [default: 100; with aarc 20,
+    /// on the simulator 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
     pub(crate) comparison: Option<u32>,
     /// Resources to choose from: lambda, lambda-managed-instances, cloud-run, function-compute, fargate,

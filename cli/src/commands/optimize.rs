@@ -18,11 +18,13 @@ use crate::progress::Progress;
 use crate::{render, session};
 
 /// Executions of a trial and of the final comparison, with rounds, each of which has a cold execution
-/// more. Those of orchestrated workflows take seconds to minutes.
+/// more. Those of orchestrated workflows take seconds to minutes, except on the simulator.
 const NESTED: [Effort; 2] =
     [Effort { executions: 40, rounds: 2 }, Effort { executions: 100, rounds: 5 }];
 const AARC: [Effort; 2] =
     [Effort { executions: 3, rounds: 1 }, Effort { executions: 20, rounds: 2 }];
+const AARC_SIMULATED: [Effort; 2] =
+    [Effort { executions: 20, rounds: 1 }, Effort { executions: 100, rounds: 2 }];
 /// Memory sizes on Lambda if none are given, as in the thesis's experiments.
 const USUAL_RANGE: MemoryRange = MemoryRange { smallest_mb: 128, largest_mb: 1024, step_mb: 128 };
 
@@ -123,9 +125,10 @@ fn parameters(
         usd: arguments.max_usd,
         seconds: arguments.max_minutes.map(|minutes| minutes * 60.0),
     };
-    let [trial, comparison] = match strategy {
-        Strategy::Nested => NESTED,
-        Strategy::Aarc => AARC,
+    let [trial, comparison] = match (strategy, arguments.target.platform) {
+        (Strategy::Nested, _) => NESTED,
+        (Strategy::Aarc, Platform::Sim) => AARC_SIMULATED,
+        (Strategy::Aarc, _) => AARC,
     };
     let so_many = |usual: Effort, given: Option<u32>| Effort {
         executions: given.unwrap_or(usual.executions),
