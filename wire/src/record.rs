@@ -4,9 +4,17 @@
 //! them by request id: a call names the invocation it was made from and the invocation it caused,
 //! so the calls of one trace form a tree.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::FinderRev;
 use serde::{Deserialize, Serialize};
 
 use crate::payload::RecordedPayload;
+
+/// What every record starts with.
+pub(crate) const RECORD_START: &str = "{\"fuseline\":";
+
+static START: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(RECORD_START));
 
 /// Format version written to every record; a reader ignores records of a later version.
 pub const RECORD_VERSION: u32 = 1;
@@ -48,22 +56,24 @@ pub enum CallOutcome {
 }
 
 /// One call a task made.
+///
+/// `S` is a string: an owned one, or a [`Text`](crate::text::Text) borrowed from the line.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct CallRecord {
+pub struct CallRecord<S = String> {
     /// Format version, [`RECORD_VERSION`].
     pub v: u32,
     /// Root of the X-Ray trace id (`1-67891233-abcdef012345678912345678`), or empty.
-    pub trace: String,
+    pub trace: S,
     /// Function whose instance the caller runs in.
-    pub function: String,
+    pub function: S,
     /// Task that made the call.
-    pub caller: String,
+    pub caller: S,
     /// Request id of the invocation of `caller` that made the call.
-    pub caller_request: String,
+    pub caller_request: S,
     /// Name of the task called, without qualifier.
-    pub callee: String,
+    pub callee: S,
     /// Request id of the invocation of `callee` that the call caused; empty if it caused none.
-    pub callee_request: String,
+    pub callee_request: S,
     /// Whether the caller waited.
     pub kind: CallKind,
     /// Where the call was served.
@@ -87,18 +97,20 @@ pub struct CallRecord {
 }
 
 /// One invocation that the platform gave to a function, as its supervisor served it.
+///
+/// `S` is a string: an owned one, or a [`Text`](crate::text::Text) borrowed from the line.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct InvocationRecord {
+pub struct InvocationRecord<S = String> {
     /// Format version, [`RECORD_VERSION`].
     pub v: u32,
     /// Root of the X-Ray trace id, or empty.
-    pub trace: String,
+    pub trace: S,
     /// Function that served the invocation; its root task has the same name.
-    pub function: String,
+    pub function: S,
     /// Published version that served it, or `$LATEST`.
-    pub version: String,
+    pub version: S,
     /// Request id of the invocation, the one in its `REPORT` line.
-    pub request: String,
+    pub request: S,
     /// When the supervisor received it, in microseconds since the Unix epoch.
     pub start_us: u64,
     /// From its receipt to the last byte of its answer, in microseconds.
@@ -120,13 +132,13 @@ pub struct InvocationRecord {
 }
 
 /// A record as it stands in the log.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(tag = "fuseline", rename_all = "lowercase")]
-pub enum Record {
+pub enum Record<S = String> {
     /// A call that a task made.
-    Call(CallRecord),
+    Call(CallRecord<S>),
     /// An invocation that the function served.
-    Invocation(InvocationRecord),
+    Invocation(InvocationRecord<S>),
 }
 
 impl Record {
@@ -134,13 +146,7 @@ impl Record {
     /// without a line end may stand before the record.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
-        let start = line.find("{\"fuseline\":")?;
-        let record: Self = serde_json::from_str(line[start..].trim_end()).ok()?;
-        let version = match &record {
-            Self::Call(call) => call.v,
-            Self::Invocation(invocation) => invocation.v,
-        };
-        (version <= RECORD_VERSION).then_some(record)
+        Self::parse_bytes(line.as_bytes())
     }
 
     /// The record as one line of JSON, without a line end.
@@ -148,6 +154,33 @@ impl Record {
     pub fn to_line(&self) -> String {
         serde_json::to_string(self).expect("a record holds only strings and integers")
     }
+}
+
+impl<'a, S: Deserialize<'a>> Record<S> {
+    /// The same as [`Record::parse`] for a line that may hold anything.
+    #[must_use]
+    pub fn parse_bytes(line: &'a [u8]) -> Option<Self> {
+        // In a payload's text, a quotation mark has a backslash before it.
+        let line = &line[START.rfind(line)?..];
+        let kind = line[START.needle().len()..].strip_prefix(b"\"")?;
+        let (record, version) = if kind.starts_with(b"call\"") {
+            let call: CallRecord<S> = json(line)?;
+            let version = call.v;
+            (Self::Call(call), version)
+        } else if kind.starts_with(b"invocation\"") {
+            let invocation: InvocationRecord<S> = json(line)?;
+            let version = invocation.v;
+            (Self::Invocation(invocation), version)
+        } else {
+            return None;
+        };
+        (version <= RECORD_VERSION).then_some(record)
+    }
+}
+
+/// The value at the start of a line, whatever stands behind it.
+fn json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Option<T> {
+    T::deserialize(&mut serde_json::Deserializer::from_slice(line)).ok()
 }
 
 #[cfg(test)]
