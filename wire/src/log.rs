@@ -124,7 +124,7 @@ impl<'a> Iterator for Window<'a> {
 }
 
 fn record(line: &[u8]) -> Option<Entry<'_>> {
-    Record::parse_bytes(line).map(|record| match record {
+    Record::parse_borrowed(line).map(|record| match record {
         Record::Call(call) => Entry::Call(call),
         Record::Invocation(invocation) => Entry::Invocation(invocation),
     })

@@ -4,12 +4,15 @@
 //! them by request id: a call names the invocation it was made from and the invocation it caused,
 //! so the calls of one trace form a tree.
 
+mod line;
+
 use std::sync::LazyLock;
 
 use memchr::memmem::FinderRev;
 use serde::{Deserialize, Serialize};
 
 use crate::payload::RecordedPayload;
+use crate::text::Text;
 
 /// What every record starts with.
 pub(crate) const RECORD_START: &str = "{\"fuseline\":";
@@ -57,7 +60,7 @@ pub enum CallOutcome {
 
 /// One call a task made.
 ///
-/// `S` is a string: an owned one, or a [`Text`](crate::text::Text) borrowed from the line.
+/// `S` is a string: an owned one, or a [`Text`] borrowed from the line.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct CallRecord<S = String> {
     /// Format version, [`RECORD_VERSION`].
@@ -98,7 +101,7 @@ pub struct CallRecord<S = String> {
 
 /// One invocation that the platform gave to a function, as its supervisor served it.
 ///
-/// `S` is a string: an owned one, or a [`Text`](crate::text::Text) borrowed from the line.
+/// `S` is a string: an owned one, or a [`Text`] borrowed from the line.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct InvocationRecord<S = String> {
     /// Format version, [`RECORD_VERSION`].
@@ -146,7 +149,7 @@ impl Record {
     /// without a line end may stand before the record.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
-        Self::parse_bytes(line.as_bytes())
+        Self::parse_json(line.as_bytes())
     }
 
     /// The record as one line of JSON, without a line end.
@@ -156,12 +159,17 @@ impl Record {
     }
 }
 
-impl<'a, S: Deserialize<'a>> Record<S> {
-    /// The same as [`Record::parse`] for a line that may hold anything.
+impl<'a> Record<Text<'a>> {
+    /// The same for a line that may hold anything, with strings borrowed from it.
     #[must_use]
-    pub fn parse_bytes(line: &'a [u8]) -> Option<Self> {
-        // In a payload's text, a quotation mark has a backslash before it.
-        let line = &line[START.rfind(line)?..];
+    pub fn parse_borrowed(line: &'a [u8]) -> Option<Self> {
+        line::read(start(line)?).or_else(|| Self::parse_json(line))
+    }
+}
+
+impl<'a, S: Deserialize<'a>> Record<S> {
+    fn parse_json(line: &'a [u8]) -> Option<Self> {
+        let line = start(line)?;
         let kind = line[START.needle().len()..].strip_prefix(b"\"")?;
         let (record, version) = if kind.starts_with(b"call\"") {
             let call: CallRecord<S> = json(line)?;
@@ -176,6 +184,12 @@ impl<'a, S: Deserialize<'a>> Record<S> {
         };
         (version <= RECORD_VERSION).then_some(record)
     }
+}
+
+/// A line from where its last record starts. In a payload's text it would start with a backslash
+/// before the quotation mark.
+fn start(line: &[u8]) -> Option<&[u8]> {
+    START.rfind(line).map(|start| &line[start..])
 }
 
 /// The value at the start of a line, whatever stands behind it.
