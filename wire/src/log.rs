@@ -123,6 +123,15 @@ impl<'a> Iterator for Window<'a> {
     }
 }
 
+/// Where a word stands last. (Searching from the end is slower, and lines are short.)
+pub(crate) fn find_last(word: &Finder<'_>, line: &[u8]) -> Option<usize> {
+    let mut last = word.find(line)?;
+    while let Some(further) = word.find(&line[last + 1..]) {
+        last += 1 + further;
+    }
+    Some(last)
+}
+
 fn record(line: &[u8]) -> Option<Entry<'_>> {
     Record::parse_borrowed(line).map(|record| match record {
         Record::Call(call) => Entry::Call(call),

@@ -8,16 +8,17 @@ mod line;
 
 use std::sync::LazyLock;
 
-use memchr::memmem::FinderRev;
+use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
+use crate::log::find_last;
 use crate::payload::RecordedPayload;
 use crate::text::Text;
 
 /// What every record starts with.
 pub(crate) const RECORD_START: &str = "{\"fuseline\":";
 
-static START: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(RECORD_START));
+static START: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(RECORD_START));
 
 /// Format version written to every record; a reader ignores records of a later version.
 pub const RECORD_VERSION: u32 = 1;
@@ -189,7 +190,7 @@ impl<'a, S: Deserialize<'a>> Record<S> {
 /// A line from where its last record starts. In a payload's text it would start with a backslash
 /// before the quotation mark.
 fn start(line: &[u8]) -> Option<&[u8]> {
-    START.rfind(line).map(|start| &line[start..])
+    find_last(&START, line).map(|start| &line[start..])
 }
 
 /// The value at the start of a line, whatever stands behind it.

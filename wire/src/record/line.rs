@@ -11,8 +11,8 @@ use crate::text::Text;
 
 /// The record that a line starts with.
 pub(super) fn read(line: &[u8]) -> Option<Record<Text<'_>>> {
-    let mut rest = Rest(line);
-    match rest.text(b"{\"fuseline\":")? {
+    let mut rest = Rest(std::str::from_utf8(line).ok()?);
+    match rest.text("{\"fuseline\":")? {
         "call" => call(rest).map(Record::Call),
         "invocation" => invocation(rest).map(Record::Invocation),
         _ => None,
@@ -22,27 +22,27 @@ pub(super) fn read(line: &[u8]) -> Option<Record<Text<'_>>> {
 fn call(mut rest: Rest<'_>) -> Option<CallRecord<Text<'_>>> {
     let record = CallRecord {
         v: rest.version()?,
-        trace: rest.text(b",\"trace\":")?.into(),
-        function: rest.text(b",\"function\":")?.into(),
-        caller: rest.text(b",\"caller\":")?.into(),
-        caller_request: rest.text(b",\"caller_request\":")?.into(),
-        callee: rest.text(b",\"callee\":")?.into(),
-        callee_request: rest.text(b",\"callee_request\":")?.into(),
-        kind: match rest.text(b",\"kind\":")? {
+        trace: rest.text(",\"trace\":")?.into(),
+        function: rest.text(",\"function\":")?.into(),
+        caller: rest.text(",\"caller\":")?.into(),
+        caller_request: rest.text(",\"caller_request\":")?.into(),
+        callee: rest.text(",\"callee\":")?.into(),
+        callee_request: rest.text(",\"callee_request\":")?.into(),
+        kind: match rest.text(",\"kind\":")? {
             "sync" => CallKind::Sync,
             "async" => CallKind::Async,
             _ => return None,
         },
-        site: match rest.text(b",\"site\":")? {
+        site: match rest.text(",\"site\":")? {
             "inline" => CallSite::Inline,
             "remote" => CallSite::Remote,
             _ => return None,
         },
-        start_us: rest.number(b",\"start_us\":")?,
-        duration_us: rest.number(b",\"duration_us\":")?,
+        start_us: rest.number(",\"start_us\":")?,
+        duration_us: rest.number(",\"duration_us\":")?,
         outcome: rest.outcome()?,
-        request_bytes: rest.number(b",\"request_bytes\":")?,
-        response_bytes: rest.number(b",\"response_bytes\":")?,
+        request_bytes: rest.number(",\"request_bytes\":")?,
+        response_bytes: rest.number(",\"response_bytes\":")?,
         request_payload: None,
         response_payload: None,
     };
@@ -52,16 +52,16 @@ fn call(mut rest: Rest<'_>) -> Option<CallRecord<Text<'_>>> {
 fn invocation(mut rest: Rest<'_>) -> Option<InvocationRecord<Text<'_>>> {
     let record = InvocationRecord {
         v: rest.version()?,
-        trace: rest.text(b",\"trace\":")?.into(),
-        function: rest.text(b",\"function\":")?.into(),
-        version: rest.text(b",\"version\":")?.into(),
-        request: rest.text(b",\"request\":")?.into(),
-        start_us: rest.number(b",\"start_us\":")?,
-        duration_us: rest.number(b",\"duration_us\":")?,
-        first: rest.truth(b",\"first\":")?,
+        trace: rest.text(",\"trace\":")?.into(),
+        function: rest.text(",\"function\":")?.into(),
+        version: rest.text(",\"version\":")?.into(),
+        request: rest.text(",\"request\":")?.into(),
+        start_us: rest.number(",\"start_us\":")?,
+        duration_us: rest.number(",\"duration_us\":")?,
+        first: rest.truth(",\"first\":")?,
         outcome: rest.outcome()?,
-        request_bytes: rest.number(b",\"request_bytes\":")?,
-        response_bytes: rest.number(b",\"response_bytes\":")?,
+        request_bytes: rest.number(",\"request_bytes\":")?,
+        response_bytes: rest.number(",\"response_bytes\":")?,
         request_payload: None,
         response_payload: None,
     };
@@ -69,52 +69,51 @@ fn invocation(mut rest: Rest<'_>) -> Option<InvocationRecord<Text<'_>>> {
 }
 
 /// What has not been read yet.
-struct Rest<'a>(&'a [u8]);
+struct Rest<'a>(&'a str);
 
 impl<'a> Rest<'a> {
-    fn skip(&mut self, expected: &[u8]) -> Option<()> {
+    fn skip(&mut self, expected: &str) -> Option<()> {
         self.0 = self.0.strip_prefix(expected)?;
         Some(())
     }
 
     /// A string behind a name, if nothing in it is escaped.
-    fn text(&mut self, name: &[u8]) -> Option<&'a str> {
+    fn text(&mut self, name: &str) -> Option<&'a str> {
         self.skip(name)?;
-        self.skip(b"\"")?;
-        let plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | 0..0x20);
-        let length = self.0.iter().position(|byte| !plain(byte))?;
-        let text = &self.0[..length];
-        self.0 = self.0[length..].strip_prefix(b"\"")?;
-        std::str::from_utf8(text).ok()
+        self.skip("\"")?;
+        let plain = |byte| !matches!(byte, b'"' | b'\\' | 0..0x20);
+        let (text, rest) = self.0.split_at(self.0.bytes().position(|byte| !plain(byte))?);
+        self.0 = rest.strip_prefix('"')?;
+        Some(text)
     }
 
-    fn number(&mut self, name: &[u8]) -> Option<u64> {
+    fn number(&mut self, name: &str) -> Option<u64> {
         self.skip(name)?;
-        let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = self.0.bytes().take_while(u8::is_ascii_digit).count();
         // More digits could be too many, and JSON has no zero before another digit.
-        if !(1..=19).contains(&digits) || digits > 1 && self.0[0] == b'0' {
+        if !(1..=19).contains(&digits) || digits > 1 && self.0.starts_with('0') {
             return None;
         }
         let (number, rest) = self.0.split_at(digits);
         self.0 = rest;
-        Some(number.iter().fold(0, |sum, byte| sum * 10 + u64::from(byte - b'0')))
+        Some(number.bytes().fold(0, |sum, byte| sum * 10 + u64::from(byte - b'0')))
     }
 
-    fn truth(&mut self, name: &[u8]) -> Option<bool> {
+    fn truth(&mut self, name: &str) -> Option<bool> {
         self.skip(name)?;
-        match self.skip(b"true") {
+        match self.skip("true") {
             Some(()) => Some(true),
-            None => self.skip(b"false").map(|()| false),
+            None => self.skip("false").map(|()| false),
         }
     }
 
     fn version(&mut self) -> Option<u32> {
-        let version = self.number(b",\"v\":")?.try_into().ok()?;
+        let version = self.number(",\"v\":")?.try_into().ok()?;
         (version <= RECORD_VERSION).then_some(version)
     }
 
     fn outcome(&mut self) -> Option<CallOutcome> {
-        match self.text(b",\"outcome\":")? {
+        match self.text(",\"outcome\":")? {
             "ok" => Some(CallOutcome::Ok),
             "error" => Some(CallOutcome::Error),
             "crash" => Some(CallOutcome::Crash),
@@ -125,7 +124,7 @@ impl<'a> Rest<'a> {
     }
 
     fn end(&self) -> bool {
-        self.0.first() == Some(&b'}')
+        self.0.starts_with('}')
     }
 }
 
@@ -135,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    const CALL: &str = r#"{"fuseline":"call","v":1,"trace":"1-67891233-abcdef012345678912345678","function":"a","caller":"a","caller_request":"r1","callee":"b","callee_request":"","kind":"async","site":"remote","start_us":1700000000000000,"duration_us":354,"outcome":"refused","request_bytes":12,"response_bytes":0}"#;
+    const CALL: &str = r#"{"fuseline":"call","v":1,"trace":"1-67891233-abcdef012345678912345678","function":"a","caller":"a","caller_request":"r1","callee":"","callee_request":"","kind":"async","site":"remote","start_us":1700000000000000,"duration_us":354,"outcome":"refused","request_bytes":12,"response_bytes":0}"#;
     const INVOCATION: &str = r#"{"fuseline":"invocation","v":1,"trace":"","function":"ä","version":"$LATEST","request":"r","start_us":1,"duration_us":2,"first":true,"outcome":"ok","request_bytes":3,"response_bytes":4}"#;
 
     #[test]

@@ -3,16 +3,17 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use memchr::memmem::FinderRev;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 
 use super::{Report, ReportStatus, Restore, megabytes, whole};
+use crate::log::find_last;
 
 /// What tells such a line from others.
 pub(crate) const TYPE: &str = "\"platform.report\"";
 
-static LAST_TYPE: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new(TYPE));
-static LAST_EVENT: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new("{\"time\""));
+static TYPE_WORD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(TYPE));
+static EVENT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("{\"time\""));
 
 #[derive(Deserialize)]
 struct Event<'a> {
@@ -67,8 +68,8 @@ impl TryFrom<f64> for Thousandths {
 /// The last `platform.report` in a line. Text may stand before it, which an extension printed
 /// without a line end, and behind it.
 pub(super) fn report(line: &[u8]) -> Option<Report> {
-    let kind = LAST_TYPE.rfind(line)?;
-    let start = LAST_EVENT.rfind(&line[..kind]).or_else(|| memchr::memchr(b'{', line))?;
+    let kind = find_last(&TYPE_WORD, line)?;
+    let start = find_last(&EVENT, &line[..kind]).or_else(|| memchr::memchr(b'{', line))?;
     let mut json = serde_json::Deserializer::from_slice(&line[start..]);
     let Event { kind, record } = Event::deserialize(&mut json).ok()?;
     if kind != "platform.report" {

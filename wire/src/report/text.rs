@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use super::{InitReport, Report, ReportStatus, Restore, megabytes, whole};
+use crate::log::find_last;
 
 static REPORT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("REPORT RequestId:"));
 static INIT_REPORT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("INIT_REPORT "));
@@ -182,22 +183,20 @@ fn quantity<'a>(text: &'a [u8], unit: &[u8]) -> Option<(u64, &'a [u8])> {
     ends_a_word(rest).then_some((thousandths, rest))
 }
 
-/// A word, and what stands behind it.
+/// A word, and what stands behind it. No word has these characters; lines that are glued to one do.
 fn word(text: &[u8]) -> Option<(&str, &[u8])> {
     let end = text.iter().position(|byte| is_space(*byte)).unwrap_or(text.len());
     let (word, rest) = text.split_at(end);
+    if word.iter().any(|byte| matches!(byte, b'{' | b'[' | b'"')) {
+        return None;
+    }
     Some((std::str::from_utf8(word).ok().filter(|word| !word.is_empty())?, rest))
 }
 
 /// What stands behind the last occurrence: what stands before that was cut off, and the next line
 /// glued to it.
-fn behind_last<'a>(anchor: &Finder<'_>, mut line: &'a [u8]) -> Option<&'a [u8]> {
-    let mut found = None;
-    while let Some(at) = anchor.find(line) {
-        line = &line[at + anchor.needle().len()..];
-        found = Some(line);
-    }
-    found
+fn behind_last<'a>(anchor: &Finder<'_>, line: &'a [u8]) -> Option<&'a [u8]> {
+    find_last(anchor, line).map(|at| &line[at + anchor.needle().len()..])
 }
 
 fn trim_start(text: &[u8]) -> &[u8] {
