@@ -134,6 +134,11 @@ impl Assembly<'_> {
         let mut waits = Vec::new();
         self.calls(span, request, &mut waits);
         let Some(report) = self.logs.reports.get(request) else { return };
+        let (Some(billed_ms), Some(memory_mb), Some(peak_memory_mb)) =
+            (report.billed_ms, report.memory_mb, report.max_memory_mb)
+        else {
+            return;
+        };
         let function = &self.spans[span].function;
         let resources = self
             .deployment
@@ -142,17 +147,17 @@ impl Assembly<'_> {
             .map(|function| function.resources)
             .unwrap_or_else(|| {
                 // A function outside the deployment took a call that found no free process inside.
-                let memory = optimizer::units::MemoryMb(report.memory_mb);
+                let memory = optimizer::units::MemoryMb(memory_mb);
                 optimizer::space::ResourceSpace::lambda().resources_for_memory(memory)
             });
         self.spans[span].billed = Some(Billed {
             duration_us: report.duration_us,
-            billed_ms: report.billed_ms,
+            billed_ms,
             resources,
             init_us: report.init_us,
-            peak_memory_mb: report.max_memory_mb,
+            peak_memory_mb,
             waiting_us: union_us(&mut waits).min(report.duration_us),
-            cost: self.prices.cost(resources, report.billed_ms),
+            cost: self.prices.cost(resources, billed_ms),
         });
         let reported = match &report.status {
             _ if report.out_of_memory() => Some(Outcome::OutOfMemory),

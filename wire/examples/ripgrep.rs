@@ -20,7 +20,7 @@ use wire::log::{Entry, entries, split};
 
 use self::lines::{Format, Lines};
 
-#[path = "../benches/lines.rs"]
+#[path = "../benches/logs/lines.rs"]
 mod lines;
 
 const ROUNDS: u32 = 5;
