@@ -4,89 +4,14 @@
 //! invocation it was made from and the one it caused, and a `REPORT` line names the invocation it
 //! bills. Nothing depends on clocks of different machines agreeing.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use optimizer::deployment::Deployment;
 use optimizer::execution::{Billed, Execution, Outcome, Span};
 use optimizer::price::PriceBook;
-use optimizer::workflow::{CallKind, TaskName};
-use wire::record::{self, CallOutcome, CallRecord, CallSite};
-use wire::report::{Report, ReportStatus};
+use optimizer::workflow::CallKind;
+use wire::record::{self, CallOutcome, CallSite};
 
 use crate::load::Sent;
-
-/// What the logs of a workflow's functions say, by request id.
-#[derive(Clone, Debug, Default)]
-pub struct Logs {
-    /// Calls by the request id of the invocation that made them, in the order they were made in.
-    pub calls: BTreeMap<String, Vec<CallRecord>>,
-    /// What was billed.
-    pub reports: BTreeMap<String, Report>,
-    /// Invocations whose supervisor has written its records, with the function that served them.
-    pub served: BTreeMap<String, TaskName>,
-}
-
-impl Logs {
-    /// Takes in a line of any function's log.
-    pub fn read_line(&mut self, line: &str) {
-        if let Some(report) = Report::parse(line) {
-            self.reports.insert(report.request_id.clone(), report);
-            return;
-        }
-        match record::Record::parse(line) {
-            Some(record::Record::Call(call)) => {
-                let calls = self.calls.entry(call.caller_request.clone()).or_default();
-                if !calls.contains(&call) {
-                    let at = calls.partition_point(|other| other.start_us <= call.start_us);
-                    calls.insert(at, call);
-                }
-            }
-            Some(record::Record::Invocation(invocation)) => {
-                self.served.insert(invocation.request, TaskName(invocation.function));
-            }
-            None => {}
-        }
-    }
-
-    /// Whether everything that the invocation caused is in the logs.
-    #[must_use]
-    pub(crate) fn is_complete(&self, request: &str) -> bool {
-        let Some(report) = self.reports.get(request) else { return false };
-        // An instance that was killed wrote no record of its last invocation.
-        (self.served.contains_key(request) || report.status != ReportStatus::Success)
-            && self.calls_are_complete(request)
-    }
-
-    /// Invocations that no call record names, of functions whose task is inlined, by function: calls
-    /// that went past the supervisor, as those of an SDK do that ignores `AWS_ENDPOINT_URL_LAMBDA`.
-    #[must_use]
-    pub fn past_supervisor(&self, deployment: &Deployment) -> BTreeMap<TaskName, usize> {
-        let inlined: BTreeSet<&TaskName> =
-            deployment.functions().values().flat_map(|function| &function.inlined).collect();
-        let entry = deployment.functions().keys().next();
-        let named: BTreeSet<&str> =
-            self.calls.values().flatten().map(|call| call.callee_request.as_str()).collect();
-        let mut strays = BTreeMap::new();
-        for (request, function) in &self.served {
-            // The entry's own invocations come from outside.
-            let inlined = inlined.contains(function) && entry != Some(function);
-            if inlined && !named.contains(request.as_str()) {
-                *strays.entry(function.clone()).or_default() += 1;
-            }
-        }
-        strays
-    }
-
-    fn calls_are_complete(&self, request: &str) -> bool {
-        self.calls.get(request).into_iter().flatten().all(|call| {
-            call.callee_request.is_empty()
-                || match call.site {
-                    CallSite::Inline => self.calls_are_complete(&call.callee_request),
-                    CallSite::Remote => self.is_complete(&call.callee_request),
-                }
-        })
-    }
-}
+use crate::logs::{Invocation, Logs};
 
 /// The execution that a request caused, or `None` while the logs lack part of it.
 #[must_use]
@@ -113,7 +38,7 @@ pub fn execution(
             return None;
         }
         let mut assembly = Assembly { logs, deployment, prices, spans };
-        assembly.invocation(0, &sent.request_id, None);
+        assembly.invocation(0, logs.invocation(&sent.request_id)?, None);
         spans = assembly.spans;
     }
     let outcome = spans[0].outcome;
@@ -130,15 +55,10 @@ struct Assembly<'a> {
 impl Assembly<'_> {
     /// Adds what an invocation of a function was billed to the span it was caused by, and the
     /// spans of all calls made in it.
-    fn invocation(&mut self, span: usize, request: &str, called_as: Option<CallOutcome>) {
+    fn invocation(&mut self, span: usize, invocation: Invocation, called_as: Option<CallOutcome>) {
         let mut waits = Vec::new();
-        self.calls(span, request, &mut waits);
-        let Some(report) = self.logs.reports.get(request) else { return };
-        let (Some(billed_ms), Some(memory_mb), Some(peak_memory_mb)) =
-            (report.billed_ms, report.memory_mb, report.max_memory_mb)
-        else {
-            return;
-        };
+        self.calls(span, invocation, &mut waits);
+        let Some(bill) = self.logs.bill(invocation) else { return };
         let function = &self.spans[span].function;
         let resources = self
             .deployment
@@ -147,34 +67,27 @@ impl Assembly<'_> {
             .map(|function| function.resources)
             .unwrap_or_else(|| {
                 // A function outside the deployment took a call that found no free process inside.
-                let memory = optimizer::units::MemoryMb(memory_mb);
+                let memory = optimizer::units::MemoryMb(bill.memory_mb);
                 optimizer::space::ResourceSpace::lambda().resources_for_memory(memory)
             });
         self.spans[span].billed = Some(Billed {
-            duration_us: report.duration_us,
-            billed_ms,
+            duration_us: bill.duration_us,
+            billed_ms: bill.billed_ms,
             resources,
-            init_us: report.init_us,
-            peak_memory_mb,
-            waiting_us: union_us(&mut waits).min(report.duration_us),
-            cost: self.prices.cost(resources, billed_ms),
+            init_us: bill.init_us,
+            peak_memory_mb: bill.max_memory_mb,
+            waiting_us: union_us(&mut waits).min(bill.duration_us),
+            cost: self.prices.cost(resources, bill.billed_ms),
         });
-        let reported = match &report.status {
-            _ if report.out_of_memory() => Some(Outcome::OutOfMemory),
-            ReportStatus::Timeout => Some(Outcome::Timeout),
-            ReportStatus::Error(kind) if kind == "Runtime.ExitError" => Some(Outcome::Crash),
-            ReportStatus::Error(_) | ReportStatus::Success => None,
-        };
         self.spans[span].outcome =
-            reported.or(called_as.map(outcome)).unwrap_or(self.spans[span].outcome);
+            bill.outcome.or(called_as.map(outcome)).unwrap_or(self.spans[span].outcome);
     }
 
     /// Adds the spans of the calls made by an invocation of a task. The times of remote calls that
     /// were waited for go to `waits`.
-    fn calls(&mut self, parent: usize, request: &str, waits: &mut Vec<(u64, u64)>) {
-        let logs = self.logs;
-        for call in logs.calls.get(request).into_iter().flatten() {
-            let callee = TaskName(call.callee.clone());
+    fn calls(&mut self, parent: usize, invocation: Invocation, waits: &mut Vec<(u64, u64)>) {
+        for call in self.logs.calls(invocation) {
+            let callee = call.callee.clone();
             let span = self.spans.len();
             self.spans.push(Span {
                 task: callee.clone(),
@@ -191,12 +104,18 @@ impl Assembly<'_> {
                 outcome: outcome(call.outcome),
             });
             match call.site {
-                CallSite::Inline => self.calls(span, &call.callee_request, waits),
+                CallSite::Inline => {
+                    if let Some(callee) = call.invocation {
+                        self.calls(span, callee, waits);
+                    }
+                }
                 CallSite::Remote => {
                     if call.kind == record::CallKind::Sync {
                         waits.push((call.start_us, call.start_us + call.duration_us));
                     }
-                    self.invocation(span, &call.callee_request, Some(call.outcome));
+                    if let Some(callee) = call.invocation {
+                        self.invocation(span, callee, Some(call.outcome));
+                    }
                 }
             }
         }
@@ -237,9 +156,9 @@ fn union_us(intervals: &mut [(u64, u64)]) -> u64 {
 mod tests {
     use indexmap::IndexMap;
     use optimizer::units::{MemoryMb, MilliVcpu, Resources};
-    use optimizer::workflow::{Call, Slo, Task, Workflow};
+    use optimizer::workflow::{Call, Slo, Task, TaskName, Workflow};
     use serde_json::Value;
-    use wire::record::{InvocationRecord, RECORD_VERSION, Record};
+    use wire::record::{CallRecord, InvocationRecord, RECORD_VERSION, Record};
 
     use super::*;
 

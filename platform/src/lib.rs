@@ -17,6 +17,7 @@ pub mod input_error;
 pub mod interpolation;
 pub mod lab;
 pub mod load;
+pub mod logs;
 pub mod measure;
 pub mod observe;
 pub mod optimize;

@@ -8,10 +8,11 @@ use optimizer::execution::Execution;
 use optimizer::price::PriceBook;
 use optimizer::workflow::TaskName;
 
-use crate::assemble::{self, Logs};
+use crate::assemble;
 use crate::deploy::{aws_message, log_group};
 use crate::endpoint::Endpoint;
 use crate::load::Sent;
+use crate::logs::{Logs, Missing};
 
 /// Events are asked for from this long before the first request, because clocks differ.
 const CLOCK_MARGIN_MS: i64 = 5_000;
@@ -34,8 +35,8 @@ pub enum ObserveError {
     },
     /// Log lines of some requests did not arrive.
     #[error(
-        "the logs of {missing} of {sent} requests were still incomplete after {} s; check that the \
-         functions may write logs, and measure again",
+        "the logs of {missing} of {sent} requests were still incomplete after {} s ({example}); check \
+         that the functions may write logs, and measure again",
         LOG_LIMIT.as_secs()
     )]
     Incomplete {
@@ -43,6 +44,8 @@ pub enum ObserveError {
         missing: usize,
         /// Requests that were sent.
         sent: usize,
+        /// What is missing of one of them.
+        example: Missing,
     },
 }
 
@@ -78,14 +81,12 @@ pub async fn logs(
         for group in &groups {
             read_group(endpoint, group, from_ms, &mut seen, |line| logs.read_line(line)).await?;
         }
-        let accounted_for =
-            |one: &&Sent| one.request_id.is_empty() || logs.is_complete(&one.request_id);
-        let missing = sent.len() - sent.iter().filter(accounted_for).count();
-        if missing == 0 {
-            return Ok(logs);
-        }
+        let answered = sent.iter().filter(|one| !one.request_id.is_empty());
+        let mut missing = answered.filter_map(|one| logs.missing(&one.request_id));
+        let Some(example) = missing.next() else { return Ok(logs) };
         if started.elapsed() > LOG_LIMIT {
-            return Err(ObserveError::Incomplete { missing, sent: sent.len() });
+            let missing = 1 + missing.count();
+            return Err(ObserveError::Incomplete { missing, sent: sent.len(), example });
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use optimizer::equivalence::{Body, CallMade, Replay};
 use wire::payload::RecordedPayload;
-use wire::record::CallRecord;
 
-use crate::assemble::{Logs, kind, outcome};
+use crate::assemble::{kind, outcome};
 use crate::load::Sent;
+use crate::logs::{Invocation, Logs};
 
 /// What came of a request whose logs are complete, with names for the identifiers that the platform
 /// gave.
@@ -20,26 +20,33 @@ pub(crate) fn replay(sent: &Sent, logs: &Logs) -> Replay {
             Some(bytes) => Body::Bytes { start: bytes.clone(), length: bytes.len() as u64 },
             None => Body::Json(sent.answer.clone()),
         },
-        calls: calls(&sent.request_id, logs, &mut names),
+        calls: match logs.invocation(&sent.request_id) {
+            Some(invocation) => calls(invocation, logs, &mut names),
+            None => Vec::new(),
+        },
     };
     replay.name(&names);
     replay
 }
 
 /// The calls made from an invocation.
-fn calls(request: &str, logs: &Logs, names: &mut BTreeMap<String, String>) -> Vec<CallMade> {
-    if request.is_empty() {
-        return Vec::new();
-    }
-    names.insert(request.to_owned(), "<request id>".to_owned());
-    let made = logs.calls.get(request).into_iter().flatten();
-    made.map(|call: &CallRecord| CallMade {
-        callee: call.callee.clone(),
+fn calls(
+    invocation: Invocation,
+    logs: &Logs,
+    names: &mut BTreeMap<String, String>,
+) -> Vec<CallMade> {
+    names.insert(logs.request_id(invocation), "<request id>".to_owned());
+    let made = logs.calls(invocation).into_iter();
+    made.map(|call| CallMade {
+        callee: call.callee.0.clone(),
         kind: kind(call.kind),
         outcome: outcome(call.outcome),
-        request: body(call.request_payload.as_ref(), call.request_bytes),
-        response: body(call.response_payload.as_ref(), call.response_bytes),
-        calls: calls(&call.callee_request, logs, names),
+        request: body(call.request_payload, call.request_bytes),
+        response: body(call.response_payload, call.response_bytes),
+        calls: match call.invocation {
+            Some(callee) => calls(callee, logs, names),
+            None => Vec::new(),
+        },
     })
     .collect()
 }
@@ -56,7 +63,7 @@ fn body(recorded: Option<&RecordedPayload>, length: u64) -> Body {
 mod tests {
     use optimizer::execution::Outcome;
     use serde_json::json;
-    use wire::record::{CallOutcome, CallSite, RECORD_VERSION, Record};
+    use wire::record::{CallOutcome, CallRecord, CallSite, RECORD_VERSION, Record};
 
     use super::*;
 

@@ -1,0 +1,439 @@
+//! What the logs of a workflow's functions say, joined by request ids while it is read.
+//!
+//! Millions of invocations fit: every request id becomes a number the first time it is named, and
+//! reports and calls are kept in rows of figures beside it. Lines may come in any order, late, and
+//! more than once.
+
+mod request_ids;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use indexmap::{Equivalent, IndexSet};
+use optimizer::deployment::Deployment;
+use optimizer::execution::Outcome;
+use optimizer::workflow::TaskName;
+use wire::log::{Entry, entries, split};
+use wire::payload::RecordedPayload;
+use wire::record::{CallKind, CallOutcome, CallRecord, CallSite};
+use wire::report::{Report, ReportStatus};
+use wire::text::Text;
+
+use self::request_ids::RequestIds;
+
+/// What the logs of a workflow's functions say, by invocation.
+#[derive(Clone, Debug, Default)]
+pub struct Logs {
+    requests: RequestIds,
+    /// By the number of their request id.
+    invocations: Vec<Row>,
+    bills: Vec<Bill>,
+    calls: Vec<CallRow>,
+    /// By the number of the call; few calls have them.
+    payloads: BTreeMap<u32, Payloads>,
+    /// Names of functions and tasks.
+    names: IndexSet<TaskName>,
+}
+
+/// An invocation that the logs name, in the [`Logs`] that it was got from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Invocation(u32);
+
+/// What a report says that bills an invocation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Bill {
+    /// Time the handler ran, in microseconds.
+    pub duration_us: u64,
+    /// Time billed, in milliseconds.
+    pub billed_ms: u64,
+    /// Memory configured, in MB.
+    pub memory_mb: u32,
+    /// Peak memory of the instance so far, in MB.
+    pub max_memory_mb: u32,
+    /// Time the instance needed to start or to be restored from a snapshot, in microseconds, if it
+    /// was for this invocation.
+    pub init_us: Option<u64>,
+    /// How the invocation ended, where the platform knows better than the caller.
+    pub outcome: Option<Outcome>,
+    /// Whether it failed in a way that may have ended its supervisor.
+    failed: bool,
+}
+
+/// A call that was made from an invocation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Call<'a> {
+    /// Task called.
+    pub callee: &'a TaskName,
+    /// Invocation of it that the call caused; none if the call was refused.
+    pub invocation: Option<Invocation>,
+    /// Whether the caller waited.
+    pub kind: CallKind,
+    /// Where the call was served.
+    pub site: CallSite,
+    /// When it was made, in microseconds since the Unix epoch.
+    pub start_us: u64,
+    /// Until the last byte of its answer, in microseconds.
+    pub duration_us: u64,
+    /// How it ended.
+    pub outcome: CallOutcome,
+    /// Payload sent, in bytes.
+    pub request_bytes: u64,
+    /// Payload returned, in bytes.
+    pub response_bytes: u64,
+    /// Payload sent, where payloads are recorded.
+    pub request_payload: Option<&'a RecordedPayload>,
+    /// Payload returned, where payloads are recorded.
+    pub response_payload: Option<&'a RecordedPayload>,
+}
+
+/// What the logs lack of what a request caused.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Missing {
+    /// The report of the invocation with this request id.
+    Report(String),
+    /// The record that its supervisor writes when it has answered.
+    Record(String),
+    /// Billed time and memory, which its report does not state.
+    Billing(String),
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Report(request) => write!(f, "there is no REPORT of {request}"),
+            Self::Record(request) => write!(f, "the supervisor's record of {request} is missing"),
+            Self::Billing(request) => write!(
+                f,
+                "the report of {request} has no billed time, as those of Managed Instances"
+            ),
+        }
+    }
+}
+
+/// A row that is not there.
+const NONE: u32 = u32::MAX;
+
+#[derive(Clone, Debug)]
+struct Row {
+    /// The invocation that caused it.
+    caller: u32,
+    /// The last call read that was made from it.
+    last_call: u32,
+    bill: u32,
+    /// Name of the function whose supervisor wrote a record of it.
+    served_by: u32,
+    /// Whether its report lacks what was billed.
+    unbilled: bool,
+    /// Whether its runtime was killed.
+    killed: bool,
+}
+
+impl Row {
+    const NEW: Self = Self {
+        caller: NONE,
+        last_call: NONE,
+        bill: NONE,
+        served_by: NONE,
+        unbilled: false,
+        killed: false,
+    };
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct CallRow {
+    start_us: u64,
+    duration_us: u64,
+    request_bytes: u64,
+    response_bytes: u64,
+    callee: u32,
+    invocation: u32,
+    /// The call of the same invocation that was read before.
+    previous: u32,
+    kind: CallKind,
+    site: CallSite,
+    outcome: CallOutcome,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Payloads {
+    request: Option<RecordedPayload>,
+    response: Option<RecordedPayload>,
+}
+
+impl Logs {
+    /// Takes in a line of any function's log.
+    pub fn read_line(&mut self, line: &str) {
+        if let Some(entry) = Entry::of_line(line.as_bytes()) {
+            self.take(entry);
+        }
+    }
+
+    /// Takes in the whole lines of a page of any function's log. What is left belongs to the line
+    /// that the next page goes on with.
+    pub fn read_page<'a>(&mut self, page: &'a [u8]) -> &'a [u8] {
+        let (lines, rest) = split(page);
+        entries(lines).for_each(|entry| self.take(entry));
+        rest
+    }
+
+    fn take(&mut self, entry: Entry<'_>) {
+        match entry {
+            Entry::Report(report) => self.report(&report),
+            Entry::Call(call) => self.call(call),
+            Entry::Invocation(record) => {
+                let served_by = self.name(&record.function);
+                self.row(&record.request).served_by = served_by;
+            }
+            Entry::Killed(request) => self.row(request).killed = true,
+            // It belongs to no invocation.
+            Entry::InitReport(_) => {}
+        }
+    }
+
+    fn report(&mut self, report: &Report) {
+        let (Some(billed_ms), Some(memory_mb), Some(max_memory_mb)) =
+            (report.billed_ms, report.memory_mb, report.max_memory_mb)
+        else {
+            self.row(&report.request_id).unbilled = true;
+            return;
+        };
+        let bill = Bill {
+            duration_us: report.duration_us,
+            billed_ms,
+            memory_mb,
+            max_memory_mb,
+            init_us: report.init_us.or(report.restore.map(|restore| restore.duration_us)),
+            outcome: match &report.status {
+                _ if report.out_of_memory() => Some(Outcome::OutOfMemory),
+                ReportStatus::Timeout => Some(Outcome::Timeout),
+                ReportStatus::Error(kind) if kind == "Runtime.ExitError" => Some(Outcome::Crash),
+                ReportStatus::Error(_) | ReportStatus::Success => None,
+            },
+            failed: report.status != ReportStatus::Success,
+        };
+        let next = number(self.bills.len());
+        let row = self.row(&report.request_id);
+        if row.bill == NONE {
+            row.bill = next;
+            self.bills.push(bill);
+        } else {
+            let at = row.bill as usize;
+            self.bills[at] = bill;
+        }
+    }
+
+    fn call(&mut self, call: CallRecord<Text<'_>>) {
+        let caller = self.number(&call.caller_request);
+        let invocation = match &*call.callee_request {
+            "" => NONE,
+            request => self.number(request),
+        };
+        if invocation != NONE {
+            // An invocation has one cause: this is the same record again. Nor is it its own cause,
+            // which only a damaged log could say.
+            if self.invocations[invocation as usize].caller != NONE
+                || self.is_caused_by(caller, invocation)
+            {
+                return;
+            }
+            self.invocations[invocation as usize].caller = caller;
+        }
+        let at = number(self.calls.len());
+        let callee = self.name(&call.callee);
+        let previous = std::mem::replace(&mut self.invocations[caller as usize].last_call, at);
+        self.calls.push(CallRow {
+            start_us: call.start_us,
+            duration_us: call.duration_us,
+            request_bytes: call.request_bytes,
+            response_bytes: call.response_bytes,
+            callee,
+            invocation,
+            previous,
+            kind: call.kind,
+            site: call.site,
+            outcome: call.outcome,
+        });
+        let (request, response) = (call.request_payload, call.response_payload);
+        if request.is_some() || response.is_some() {
+            self.payloads.insert(at, Payloads { request, response });
+        }
+    }
+
+    /// Whether an invocation is, or was caused by, another.
+    fn is_caused_by(&self, mut invocation: u32, cause: u32) -> bool {
+        while invocation != cause && invocation != NONE {
+            invocation = self.invocations[invocation as usize].caller;
+        }
+        invocation == cause
+    }
+
+    fn number(&mut self, request: &str) -> u32 {
+        let number = self.requests.number(request);
+        if number as usize == self.invocations.len() {
+            self.invocations.push(Row::NEW);
+        }
+        number
+    }
+
+    fn row(&mut self, request: &str) -> &mut Row {
+        let number = self.number(request);
+        &mut self.invocations[number as usize]
+    }
+
+    fn name(&mut self, name: &str) -> u32 {
+        match self.names.get_index_of(&Name(name)) {
+            Some(at) => number(at),
+            None => number(self.names.insert_full(TaskName(name.to_owned())).0),
+        }
+    }
+
+    /// The invocation with a request id, if the logs name it.
+    #[must_use]
+    pub fn invocation(&self, request: &str) -> Option<Invocation> {
+        self.requests.find(request).map(Invocation)
+    }
+
+    /// The request id of an invocation.
+    #[must_use]
+    pub fn request_id(&self, invocation: Invocation) -> String {
+        self.requests.id(invocation.0)
+    }
+
+    /// What an invocation was billed, if its report has been read.
+    #[must_use]
+    pub fn bill(&self, invocation: Invocation) -> Option<Bill> {
+        let row = &self.invocations[invocation.0 as usize];
+        let bill = *self.bills.get(row.bill as usize)?;
+        let killed = row.killed && bill.outcome != Some(Outcome::Timeout);
+        Some(Bill {
+            outcome: if killed { Some(Outcome::OutOfMemory) } else { bill.outcome },
+            failed: bill.failed || killed,
+            ..bill
+        })
+    }
+
+    /// The calls made from an invocation, in the order they were made in.
+    #[must_use]
+    pub fn calls(&self, invocation: Invocation) -> Vec<Call<'_>> {
+        let mut calls: Vec<Call<'_>> = self.call_rows(invocation).map(|at| self.view(at)).collect();
+        // The last one read comes first, and the order of those made at the same time is kept.
+        calls.reverse();
+        calls.sort_by_key(|call| call.start_us);
+        // Refused calls whose records came twice; there are no request ids to know them by.
+        let mut kept = 0;
+        for at in 0..calls.len() {
+            let call = calls[at];
+            let same_time =
+                calls[..kept].iter().rev().take_while(|other| other.start_us == call.start_us);
+            if !same_time.into_iter().any(|other| *other == call) {
+                calls[kept] = call;
+                kept += 1;
+            }
+        }
+        calls.truncate(kept);
+        calls
+    }
+
+    fn call_rows(&self, invocation: Invocation) -> impl Iterator<Item = u32> {
+        let exists = |at: u32| (at != NONE).then_some(at);
+        let last = exists(self.invocations[invocation.0 as usize].last_call);
+        std::iter::successors(last, move |at| exists(self.calls[*at as usize].previous))
+    }
+
+    fn view(&self, at: u32) -> Call<'_> {
+        let row = &self.calls[at as usize];
+        let payloads = self.payloads.get(&at);
+        Call {
+            callee: &self.names[row.callee as usize],
+            invocation: (row.invocation != NONE).then_some(Invocation(row.invocation)),
+            kind: row.kind,
+            site: row.site,
+            start_us: row.start_us,
+            duration_us: row.duration_us,
+            outcome: row.outcome,
+            request_bytes: row.request_bytes,
+            response_bytes: row.response_bytes,
+            request_payload: payloads.and_then(|payloads| payloads.request.as_ref()),
+            response_payload: payloads.and_then(|payloads| payloads.response.as_ref()),
+        }
+    }
+
+    /// What the logs lack of what a request caused, or `None` if everything is in them.
+    #[must_use]
+    pub fn missing(&self, request: &str) -> Option<Missing> {
+        match self.invocation(request) {
+            Some(invocation) => self.missing_of(invocation),
+            None => Some(Missing::Report(request.to_owned())),
+        }
+    }
+
+    /// Whether everything that the invocation caused is in the logs.
+    #[must_use]
+    pub(crate) fn is_complete(&self, request: &str) -> bool {
+        self.missing(request).is_none()
+    }
+
+    fn missing_of(&self, invocation: Invocation) -> Option<Missing> {
+        let row = &self.invocations[invocation.0 as usize];
+        let Some(bill) = self.bill(invocation) else {
+            let request = self.request_id(invocation);
+            let missing = if row.unbilled { Missing::Billing } else { Missing::Report };
+            return Some(missing(request));
+        };
+        // An instance that was killed wrote no record of its last invocation.
+        if row.served_by == NONE && !bill.failed {
+            return Some(Missing::Record(self.request_id(invocation)));
+        }
+        self.missing_of_calls(invocation)
+    }
+
+    fn missing_of_calls(&self, invocation: Invocation) -> Option<Missing> {
+        self.call_rows(invocation).find_map(|at| {
+            let row = &self.calls[at as usize];
+            let callee = (row.invocation != NONE).then_some(Invocation(row.invocation))?;
+            match row.site {
+                CallSite::Inline => self.missing_of_calls(callee),
+                CallSite::Remote => self.missing_of(callee),
+            }
+        })
+    }
+
+    /// Invocations that no call record names, of functions whose task is inlined, by function: calls
+    /// that went past the supervisor, as those of an SDK do that ignores `AWS_ENDPOINT_URL_LAMBDA`.
+    #[must_use]
+    pub fn past_supervisor(&self, deployment: &Deployment) -> BTreeMap<TaskName, usize> {
+        let inlined: BTreeSet<&TaskName> =
+            deployment.functions().values().flat_map(|function| &function.inlined).collect();
+        // The entry's own invocations come from outside.
+        let entry = deployment.functions().keys().next();
+        let counts = |name: &TaskName| inlined.contains(name) && entry != Some(name);
+        let counted: Vec<bool> = self.names.iter().map(counts).collect();
+        let mut strays = BTreeMap::new();
+        for row in self.invocations.iter().filter(|row| row.caller == NONE) {
+            if counted.get(row.served_by as usize) == Some(&true) {
+                let function = self.names[row.served_by as usize].clone();
+                *strays.entry(function).or_default() += 1;
+            }
+        }
+        strays
+    }
+}
+
+/// A name that is looked up without a copy of it.
+#[derive(Hash)]
+struct Name<'a>(&'a str);
+
+impl Equivalent<TaskName> for Name<'_> {
+    fn equivalent(&self, name: &TaskName) -> bool {
+        self.0 == name.0
+    }
+}
+
+/// The number of a row.
+fn number(at: usize) -> u32 {
+    let number = u32::try_from(at).ok().filter(|number| *number != NONE);
+    number.expect("memory is full before there are 2³² rows")
+}
+
+#[cfg(test)]
+mod tests;
