@@ -219,6 +219,10 @@ fn wrong_options_exit_with_2() {
         vec!["optimise"],
         vec!["optimize", &file, "--executions", "1"],
         vec!["optimize", &file, "--memory", "64:128:64"],
+        vec!["optimize", &file, "--space", "azure"],
+        vec!["optimize", &file, "--prices", "./nowhere.yaml"],
+        vec!["optimize", &file, "--space", "lambda", "--prices", "thesis"],
+        vec!["optimize", &file, "--space", "decoupled", "--memory", "128:1024:100"],
         vec!["optimize", &file, "--invoke-overhead", "fast"],
         vec!["optimize", &file, "--sandbox", "podman"],
         vec!["deploy", &file, "--endpoint", "127.0.0.1:1"],
@@ -237,6 +241,23 @@ fn wrong_options_exit_with_2() {
         assert_eq!(got.code, Some(2), "{arguments:?}: {}", got.stderr);
         assert!(got.stderr.starts_with("error: "), "{arguments:?}: {}", got.stderr);
     }
+}
+
+#[test]
+fn a_platform_of_ones_own_is_checked_before_anything_is_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = workflow(folder.path(), "name: w", "name: w");
+    let prices = folder.path().join("prices.yaml");
+    let text = "name: mine\nprices:\n  own: { source: bill, date: 2026-11-27, unit: EUR, vcpu: 1,\n    gb: -1, request: 0, granularityMs: 1, initBilled: true }\n";
+    std::fs::write(&prices, text).unwrap();
+    let state = folder.path().join("state");
+    let prices = prices.to_str().unwrap();
+    let got = run(&state, &["optimize", &file, "--space", "fargate", "--prices", prices]);
+    assert_eq!(got.code, Some(2), "{}", got.stderr);
+    let expected =
+        format!("error: {prices}:4:9: prices.own.gb cannot be -1\n  next: write what it costs");
+    assert!(got.stderr.starts_with(&expected), "{}", got.stderr);
+    assert!(!state.exists(), "it started something");
 }
 
 #[test]

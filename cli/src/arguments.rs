@@ -39,9 +39,12 @@ pub(crate) enum Command {
     Load(LoadArguments),
     /// Find the cheapest deployment that keeps the latency objective
     ///
-    /// Deploys the workflow unfused, tries fusions (thesis, Algorithm 3.1), then memory sizes
-    /// (Algorithm 3.2), and compares the best deployment with the first in interleaved runs. On the
-    /// local platform it starts a server of its own and removes everything afterwards.
+    /// Functions that call each other: deploys the workflow unfused, tries fusions (thesis, Algorithm
+    /// 3.1), then memory sizes (Algorithm 3.2). Workflows with `steps` or a state machine: gives every
+    /// function much, then takes vCPU and memory away where that saves most (Algorithms 4.1 and 4.2).
+    /// Then it compares the best deployment with the first in interleaved runs. On the local platform it
+    /// starts a server of its own and removes everything afterwards. Exit code 1 if no size keeps the
+    /// latency objective.
     Optimize(OptimizeArguments),
     /// Check that a fused deployment answers like the unfused one
     ///
@@ -83,6 +86,17 @@ pub(crate) enum Platform {
     /// The local backend on this machine
     #[default]
     Local,
+    /// The simulator, by the `model` of every task; only `optimize` runs on it
+    Sim,
+}
+
+/// Searches that `optimize` runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum StrategyName {
+    /// Fusion, then memory (thesis, Algorithms 3.1 and 3.2); for functions that call each other
+    Nested,
+    /// vCPU and memory of every function (Algorithms 4.1 and 4.2); for `steps` and state machines
+    Aarc,
 }
 
 /// The workflow and where it runs.
@@ -108,7 +122,7 @@ impl TargetArguments {
     /// them.
     pub(crate) fn endpoint_is_local(&self) -> bool {
         match self.platform {
-            Platform::Local => true,
+            Platform::Local | Platform::Sim => true,
         }
     }
 }
@@ -203,15 +217,29 @@ pub(crate) struct OptimizeArguments {
     pub(crate) target: TargetArguments,
     #[command(flatten)]
     pub(crate) backend: BackendArguments,
-    /// Warm executions of each trial
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(5..=100_000))]
-    pub(crate) executions: u32,
-    /// Warm executions of each deployment in the final comparison
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=100_000))]
-    pub(crate) comparison: u32,
-    /// Memory sizes to try, smallest, largest and step in MB
-    #[arg(long, value_name = "MIN:MAX:STEP", default_value = "128:1024:128", value_parser = memory_range)]
-    pub(crate) memory: MemoryRange,
+    /// Which searches are run [default: aarc for workflows with `steps` or a state machine, otherwise
+    /// nested]
+    #[arg(long, value_enum)]
+    pub(crate) strategy: Option<StrategyName>,
+    /// Warm executions of each trial [default: 40; with aarc 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) executions: Option<u32>,
+    /// Warm executions of each deployment in the final comparison [default: 100; with aarc 20]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub(crate) comparison: Option<u32>,
+    /// Resources to choose from: lambda, lambda-managed-instances, cloud-run, function-compute, fargate,
+    /// decoupled (the thesis's), or a file as in docs/PLATFORMS.md [default: that of the prices, else
+    /// lambda]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) space: Option<String>,
+    /// What executions cost: lambda-x86, lambda-arm64, thesis and so on (docs/PLATFORMS.md), or a file
+    /// [default: those of the space, for the architecture of the entry]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) prices: Option<String>,
+    /// Memory sizes to try, smallest, largest and step in MB [default: 128:1024:128 on lambda, else all
+    /// that the space offers, 128 MB apart]
+    #[arg(long, value_name = "MIN:MAX:STEP", value_parser = memory_range)]
+    pub(crate) memory: Option<MemoryRange>,
     /// Requests of each payload template with which the best fusion is verified before it can be
     /// recommended; 0 for none
     #[arg(long, value_name = "REQUESTS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=10_000))]
@@ -356,15 +384,15 @@ fn memory_range(text: &str) -> Result<MemoryRange, String> {
         &[smallest_mb, largest_mb, step_mb]
             if step_mb > 0
                 && smallest_mb < largest_mb
-                && (largest_mb - smallest_mb).is_multiple_of(step_mb)
-                && (128..=10_240).contains(&smallest_mb)
-                && largest_mb <= 10_240 =>
+                && (largest_mb - smallest_mb).is_multiple_of(step_mb) =>
         {
             Ok(MemoryRange { smallest_mb, largest_mb, step_mb })
         }
-        _ => Err("write smallest, largest and step in MB, within Lambda's 128 to 10240, the step \
-                  leading from one to the other: 128:1024:128"
-            .into()),
+        _ => {
+            Err("write smallest, largest and step in MB, the step leading from one to the other: \
+                  128:1024:128"
+                .into())
+        }
     }
 }
 
@@ -428,8 +456,7 @@ mod tests {
     fn memory_ranges_are_checked() {
         let range = MemoryRange { smallest_mb: 128, largest_mb: 1024, step_mb: 128 };
         assert_eq!(memory_range("128:1024:128"), Ok(range));
-        for text in ["", "128:1024", "64:1024:64", "128:1024:100", "1024:128:64", "a:b:c", "1:2:0"]
-        {
+        for text in ["", "128:1024", "128:1024:100", "1024:128:64", "a:b:c", "1:2:0"] {
             assert!(memory_range(text).is_err(), "{text}");
         }
     }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use platform::choice::ChoiceError;
 use platform::input_error::InputError;
 
 /// Why a command ended without doing what it was asked for.
@@ -59,6 +60,12 @@ impl fmt::Display for CliError {
     }
 }
 
+impl From<ChoiceError> for CliError {
+    fn from(error: ChoiceError) -> Self {
+        Self::Input { message: error.to_string(), next_step: error.next_step() }
+    }
+}
+
 impl From<InputError> for CliError {
     fn from(error: InputError) -> Self {
         Self::Input { message: error.to_string(), next_step: error.next_step }
@@ -66,7 +73,7 @@ impl From<InputError> for CliError {
 }
 
 /// An error and its sources, from the outermost in.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

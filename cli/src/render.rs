@@ -3,9 +3,11 @@
 use std::io::Write;
 
 use comfy_table::{CellAlignment, Table, presets};
+use optimizer::aarc::{Change, Fate, Place};
 use optimizer::gate::{CallVerdicts, Effect};
 use optimizer::measurement::Measurement;
-use platform::optimize::{Report, resource_changes};
+use optimizer::search::Standing;
+use platform::optimize::{Report, Spent, Unreachable, resource_changes};
 use platform::verify;
 use serde::Serialize;
 
@@ -102,11 +104,12 @@ pub(crate) fn gate(calls: &[CallVerdicts]) -> String {
 /// What an optimisation found.
 pub(crate) fn optimization(report: &Report) -> String {
     let mut text = format!(
-        "\n{} on {} (sandbox {}, invoke overhead {}, prices {}, seed {})\n\n",
+        "\n{} on {} (sandbox {}, invoke overhead {}, space {}, prices {}, seed {})\n\n",
         report.workflow,
         report.platform,
         report.sandbox,
         report.invoke_overhead,
+        report.space,
         report.prices,
         report.seed
     );
@@ -124,14 +127,7 @@ pub(crate) fn optimization(report: &Report) -> String {
         text.push_str(&format!("  · {reason}\n"));
     }
     text.push_str(&format!("\nrecommended: {}\n", recommendation.deployment));
-    let changes = resource_changes(&report.baseline, &recommendation.measurement);
-    for (function, resources) in &recommendation.measurement.resources {
-        text.push_str(&format!("  {function}: {resources}"));
-        if let Some((before, _)) = changes.get(function) {
-            text.push_str(&format!(" (was {before})"));
-        }
-        text.push('\n');
-    }
+    text.push_str(&format!("{}\n", functions(report)));
     let saving = &recommendation.saving;
     text.push_str(&format!("saves {}", share(saving.cost)));
     if let Some(interval) = saving.cost_ci95 {
@@ -144,15 +140,88 @@ pub(crate) fn optimization(report: &Report) -> String {
             "not done: the budget of {limit} was spent; this is the best so far\n"
         ));
     }
-    let spent = &report.spent;
     text.push_str(&format!(
-        "spent: {} executions in {} trials and the final comparison, {:.4} $, {:.0} s",
-        spent.executions,
-        report.trials.len(),
-        spent.usd,
-        spent.seconds
+        "{} and the final comparison",
+        spent(&report.spent, report.trials.len())
     ));
     text
+}
+
+fn spent(spent: &Spent, trials: usize) -> String {
+    let Spent { executions, usd, seconds } = spent;
+    format!("spent: {executions} executions, {usd:.4} $, {seconds:.0} s in {trials} trials")
+}
+
+/// The recommended functions: what each gets, how long it runs, what it costs, and, if it was searched
+/// apart from the others, where it is and what its size saves.
+fn functions(report: &Report) -> String {
+    let searched = report.functions.iter().any(|function| function.place.is_some());
+    let mut header = vec!["function", "gets", "instead of", "runs, ms", "of the cost"];
+    if searched {
+        header.extend(["critical path", "steps kept + undone", "kept steps saved"]);
+    }
+    let mut table = table(&header);
+    let changes = resource_changes(&report.baseline, &report.recommendation.measurement);
+    for function in &report.functions {
+        let before = changes.get(&function.function).map(|(before, _)| before.to_string());
+        let mut cells = vec![
+            function.function.to_string(),
+            function.resources.to_string(),
+            before.unwrap_or_else(|| "the same".into()),
+            milliseconds(function.runtime_ms),
+            function.cost_share.map_or("–".into(), share),
+        ];
+        if let Some(place) = function.place {
+            cells.extend(searched_cells(place, &function.changes));
+        }
+        table.add_row(cells);
+    }
+    table.to_string()
+}
+
+fn searched_cells(place: Place, changes: &[Change]) -> [String; 3] {
+    let place = match place {
+        Place::CriticalPath => "on it".to_owned(),
+        Place::Beside { slack_us } => format!("{:.0} ms slack", slack_us as f64 / 1e3),
+        Place::NotReached => "not reached".to_owned(),
+    };
+    let kept: Vec<&Change> = changes.iter().filter(|change| change.fate == Fate::Kept).collect();
+    let saved: i64 = kept.iter().filter_map(|change| change.saved).sum();
+    let undone = changes.len() - kept.len();
+    [place, format!("{} + {undone}", kept.len()), format!("{:.3} µ$", saved as f64 / 1e6)]
+}
+
+/// What an optimisation tried that found nothing to recommend.
+pub(crate) fn unreachable(report: &Unreachable) -> String {
+    let mut text = format!(
+        "\n{} on {} (sandbox {}, space {})\n\nwhy\n",
+        report.workflow, report.platform, report.sandbox, report.space
+    );
+    for reason in &report.reasons {
+        text.push_str(&format!("  · {reason}\n"));
+    }
+    text.push_str(&format!("\nmeasured: {}\n", report.deployment));
+    for (function, resources) in &report.resources {
+        text.push_str(&format!("  {function}: {resources}\n"));
+    }
+    text.push_str(&spent(&report.spent, report.trials.len()));
+    text
+}
+
+/// Why an optimisation recommends nothing, as an error.
+pub(crate) fn why_unreachable(report: &Unreachable) -> String {
+    let slo_ms = report.slo.latency_us as f64 / 1e3;
+    match &report.standing {
+        Standing::MissesSlo { latency_us } => format!(
+            "no size keeps the latency objective of {slo_ms:.0} ms: the best that can be reached is {:.0} ms at the {}th percentile",
+            *latency_us as f64 / 1e3,
+            report.slo.percentile
+        ),
+        Standing::Fails { function: Some(function) } => {
+            format!("`{function}` fails at every size that was tried")
+        }
+        _ => "the workflow fails at every size that was tried".to_owned(),
+    }
 }
 
 /// What a verification found.

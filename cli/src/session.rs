@@ -14,7 +14,7 @@ use platform::events::{Observer, RunEvent};
 use platform::project::Project;
 use platform::status;
 
-use crate::arguments::{BackendArguments, DEFAULT_PORT, TargetArguments};
+use crate::arguments::{BackendArguments, DEFAULT_PORT, Platform, TargetArguments};
 use crate::error::CliError;
 use crate::progress::Progress;
 
@@ -86,6 +86,12 @@ pub(crate) async fn prepare_runtimes(
 
 /// The endpoint a command talks to, after checking that something answers there.
 pub(crate) async fn endpoint(target: &TargetArguments) -> Result<Endpoint, CliError> {
+    if target.platform == Platform::Sim {
+        return Err(CliError::usage(
+            "--platform sim: nothing is deployed on the simulator",
+            "use it with `fuseline optimize`",
+        ));
+    }
     let url = match &target.endpoint {
         Some(url) => url.clone(),
         None => format!("http://127.0.0.1:{DEFAULT_PORT}"),

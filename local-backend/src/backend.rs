@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,9 +18,9 @@ use crate::logs::LogStore;
 use crate::overhead::Delays;
 use crate::pool::{Acquired, Pool};
 use crate::preparation::{Fault, Phase};
-use crate::registry::Registry;
+use crate::registry::{Instances, Registry};
 use crate::runtimes::Runtimes;
-use crate::sandbox::Host;
+use crate::sandbox::{Host, ResizeError};
 use crate::state::ServerDirectory;
 
 /// How long an answer is held back for the work that it is about. Clients that wait for the end of
@@ -88,20 +89,22 @@ impl Backend {
     }
 
     /// Does the work that a version needs before it can run, and waits for it a little. When it is
-    /// done, instances of the state that the version replaces are removed.
+    /// done, idle instances of the state that the version replaces are removed or resized.
     pub(crate) async fn prepare(
         self: &Arc<Self>,
         version: &Arc<Version>,
-        replaces: Option<Arc<Version>>,
+        instances: Instances,
         work: impl Future<Output = Result<(), Fault>> + Send + 'static,
     ) {
         let backend = Arc::clone(self);
-        let preparation = version.preparation.clone();
+        let of = Arc::clone(version);
         // On a task of its own: it goes on when the client hangs up.
         let working = self.tasks.spawn(async move {
-            preparation.finish(work.await);
-            if preparation.phase() == Phase::Done {
-                backend.retire(replaces.as_slice());
+            of.preparation.finish(work.await);
+            match instances {
+                _ if of.preparation.phase() != Phase::Done => {}
+                Instances::Replaced(before) => backend.retire(before.as_slice()),
+                Instances::Resized => backend.resize_idle(&of).await,
             }
         });
         if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, working).await {
@@ -114,6 +117,43 @@ impl Backend {
         for version in versions {
             self.remove(self.pool.retire(version.generation));
         }
+    }
+
+    /// Gives the idle instances of a version's generation its sizes, those that have just answered
+    /// included. Busy ones get them before their next invocation.
+    async fn resize_idle(&self, version: &Arc<Version>) {
+        self.pool.settled(version.generation).await;
+        let resizing = self.pool.lend(version.generation).into_iter().map(async |instance| {
+            let resized = self.resized(instance, version).await;
+            let (resized, unfit) = match resized {
+                Ok(instance) => (Some(instance), None),
+                Err(instance) => (None, Some(instance)),
+            };
+            let rejected = self.pool.finished(version.generation, resized);
+            self.remove(rejected.into_iter().chain(unfit));
+        });
+        join_all(resizing).await;
+    }
+
+    /// An instance with the sizes of this version of its generation, or else the instance as it is, not
+    /// to be used any more.
+    async fn resized(
+        &self,
+        mut instance: Instance,
+        version: &Arc<Version>,
+    ) -> Result<Instance, Instance> {
+        match instance.resize(version).await {
+            Ok(()) if instance.is_alive() => return Ok(instance),
+            Ok(()) => {}
+            Err(error @ ResizeError::InUse { .. }) => {
+                tracing::info!(function = version.function, %error, "an instance is replaced");
+            }
+            Err(error) => {
+                let function = &version.function;
+                tracing::warn!(function, %error, "an instance is replaced that cannot be resized");
+            }
+        }
+        Err(instance)
     }
 
     async fn dispatch(
@@ -160,15 +200,22 @@ impl Backend {
         version: Arc<Version>,
         invocation: &Invocation,
     ) -> Result<Instance, Reply> {
+        let throttled = || Err(Err(ApiError::throttled("ConcurrentInvocationLimitExceeded")));
         let permit = match self.pool.acquire(version.generation).await {
-            Acquired::Warm(instance) => return Ok(instance),
+            Acquired::Warm(instance) => match self.resized(instance, &version).await {
+                Ok(instance) => return Ok(instance),
+                Err(mut unfit) => {
+                    let permit = unfit.take_permit();
+                    self.remove([unfit]);
+                    let Some(permit) = permit else { return throttled() };
+                    permit
+                }
+            },
             Acquired::Cold(permit, instead_of) => {
                 self.remove(instead_of);
                 permit
             }
-            Acquired::Throttled => {
-                return Err(Err(ApiError::throttled("ConcurrentInvocationLimitExceeded")));
-            }
+            Acquired::Throttled => return throttled(),
         };
         let surroundings = Surroundings {
             host: &self.host,

@@ -1,6 +1,7 @@
 //! A function's configuration and its versions, in the form in which Lambda's API states them.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::error::ApiError;
 use crate::layers::FunctionLayers;
 use crate::preparation::Preparation;
 use crate::runtimes::RuntimeName;
+use crate::sandbox::Limits;
 
 /// Region in every ARN.
 pub(crate) const REGION: &str = "us-east-1";
@@ -24,6 +26,14 @@ pub(crate) const DEFAULT_RUNTIME: &str = "provided.al2023";
 pub(crate) const LATEST: &str = "$LATEST";
 /// Variable of a function's environment that sets its vCPU independently of its memory.
 pub(crate) const VCPU_VARIABLE: &str = "FUSELINE_VCPU";
+/// Variable of a function's environment that asks for instances to be resized instead of replaced when
+/// nothing but sizes changes, and its only value.
+pub(crate) const RESIZE_VARIABLE: &str = "FUSELINE_RESIZE";
+pub(crate) const RESIZE_IN_PLACE: &str = "in-place";
+/// Memory of a function on Lambda, in MB.
+const LAMBDA_MEMORY_MB: RangeInclusive<u64> = 128..=10_240;
+/// Memory of a function whose vCPU is set, as other platforms offer it, in MB.
+const ANY_MEMORY_MB: RangeInclusive<u64> = 16..=131_072;
 /// Memory that comes with one vCPU on Lambda, in MB.
 const MEMORY_PER_VCPU_MB: u64 = 1_769;
 /// CFS period, in microseconds: with 20 ms small quotas run 12–25 % slow, with 100 ms they are exact.
@@ -120,7 +130,7 @@ pub(crate) struct Configuration {
     pub(crate) description: String,
     /// Longest an invocation may take, in seconds, 1–900.
     pub(crate) timeout_s: u64,
-    /// 128–10,240.
+    /// 128–10,240, or 16–131,072 if the vCPU is set.
     pub(crate) memory_mb: u32,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) file_systems: Vec<FileSystem>,
@@ -166,7 +176,8 @@ impl Configuration {
             timeout_s: timeout.unwrap_or(self.timeout_s),
             memory_mb: match memory_size {
                 None => self.memory_mb,
-                Some(memory_mb) => checked_memory(memory_mb)?,
+                Some(memory_mb) => u32::try_from(memory_mb)
+                    .map_err(|_| memory_out_of_range(memory_mb, &ANY_MEMORY_MB))?,
             },
             environment: environment.map_or_else(|| self.environment.clone(), |new| new.variables),
             file_systems: file_system_configs.unwrap_or_else(|| self.file_systems.clone()),
@@ -202,7 +213,42 @@ impl Configuration {
                 )));
             }
         }
+        self.check_memory()?;
+        if let Some(other) =
+            self.environment.get(RESIZE_VARIABLE).filter(|it| *it != RESIZE_IN_PLACE)
+        {
+            return Err(ApiError::invalid_parameter(format!(
+                "{RESIZE_VARIABLE} is `{RESIZE_IN_PLACE}` or not set, not `{other}`"
+            )));
+        }
         self.vcpu_milli().map(|_| ())
+    }
+
+    fn check_memory(&self) -> Result<(), ApiError> {
+        let Self { memory_mb, environment, .. } = self;
+        let range = match environment.contains_key(VCPU_VARIABLE) {
+            true => ANY_MEMORY_MB,
+            false => LAMBDA_MEMORY_MB,
+        };
+        let memory_mb = u64::from(*memory_mb);
+        match range.contains(&memory_mb) {
+            true => Ok(()),
+            false => Err(memory_out_of_range(memory_mb, &range)),
+        }
+    }
+
+    /// Whether instances of this configuration can become instances of another by resizing them, and
+    /// the other asks for that.
+    pub(crate) fn can_be_resized_to(&self, new: &Self) -> bool {
+        let with_size_of = |other: &Self| {
+            let mut environment = self.environment.clone();
+            match other.environment.get(VCPU_VARIABLE) {
+                Some(vcpu) => environment.insert(VCPU_VARIABLE.to_owned(), vcpu.clone()),
+                None => environment.remove(VCPU_VARIABLE),
+            };
+            Self { memory_mb: other.memory_mb, environment, ..self.clone() }
+        };
+        new.environment.contains_key(RESIZE_VARIABLE) && with_size_of(new) == *new
     }
 
     /// vCPU in thousandths, from `FUSELINE_VCPU` or from the memory as on Lambda.
@@ -219,20 +265,20 @@ impl Configuration {
         Ok((vcpu * 1_000.0).round() as u64)
     }
 
-    /// CFS quota per period of [`CPU_PERIOD_US`], in microseconds.
-    pub(crate) fn cpu_quota_us(&self) -> u64 {
+    /// What its instances may use.
+    pub(crate) fn limits(&self) -> Limits {
         // Checked when it was set; a value that does not parse cannot come this far.
         let vcpu_milli = self.vcpu_milli().unwrap_or(1_000);
-        (vcpu_milli * CPU_PERIOD_US / 1_000).max(MIN_CPU_QUOTA_US)
+        let cpu_quota_us = (vcpu_milli * CPU_PERIOD_US / 1_000).max(MIN_CPU_QUOTA_US);
+        Limits { cpu_quota_us, memory_mb: self.memory_mb }
     }
 }
 
-fn checked_memory(memory_mb: u64) -> Result<u32, ApiError> {
-    u32::try_from(memory_mb).ok().filter(|mb| (128..=10_240).contains(mb)).ok_or_else(|| {
-        ApiError::invalid_parameter(format!(
-            "memory size {memory_mb} MB is out of range: 128–10240 MB"
-        ))
-    })
+fn memory_out_of_range(memory_mb: u64, range: &RangeInclusive<u64>) -> ApiError {
+    let (smallest, largest) = (range.start(), range.end());
+    ApiError::invalid_parameter(format!(
+        "memory size {memory_mb} MB is out of range: {smallest}–{largest} MB"
+    ))
 }
 
 fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), ApiError> {
@@ -264,7 +310,8 @@ fn check_environment(variables: &BTreeMap<String, String>) -> Result<(), ApiErro
 /// One version of a function, `$LATEST` included: its code and configuration, never changed.
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
-    /// Tells instances of one state of the function from those of any other.
+    /// Tells instances of one state of the function from those of any other that they cannot be resized
+    /// to.
     pub(crate) generation: u64,
     pub(crate) function: String,
     /// `$LATEST` or a number.
@@ -375,6 +422,14 @@ mod tests {
             (json!({ "Environment": { "Variables": { "FUSELINE_VCPU": "much" } } }), "`much`"),
             (json!({ "Environment": { "Variables": { "FUSELINE_VCPU": "0" } } }), "`0`"),
             (
+                json!({ "MemorySize": 131_073, "Environment": { "Variables": { "FUSELINE_VCPU": "1" } } }),
+                "memory size 131073 MB is out of range: 16–131072 MB",
+            ),
+            (
+                json!({ "Environment": { "Variables": { "FUSELINE_RESIZE": "yes" } } }),
+                "FUSELINE_RESIZE is `in-place` or not set, not `yes`",
+            ),
+            (
                 json!({ "FileSystemConfigs": [{ "Arn": "arn:aws:efs", "LocalMountPath": "/a" }] }),
                 "`arn:aws:efs`",
             ),
@@ -395,13 +450,49 @@ mod tests {
 
     #[test]
     fn vcpu_follows_memory_unless_it_is_set() {
-        let quota = |settings| with(settings).unwrap().cpu_quota_us();
+        let quota = |settings| with(settings).unwrap().limits().cpu_quota_us;
         let vcpu = |text: &str| json!({ "Environment": { "Variables": { VCPU_VARIABLE: text } } });
         assert_eq!(quota(json!({ "MemorySize": 1_769 })), 100_000);
         assert_eq!(quota(json!({ "MemorySize": 128 })), 7_200);
         assert_eq!(quota(vcpu("0.25")), 25_000);
         assert_eq!(quota(vcpu("1.5")), 150_000);
         assert_eq!(quota(vcpu("0.01")), 1_000);
+    }
+
+    #[test]
+    fn a_function_with_its_own_vcpu_may_be_of_any_size() {
+        for memory_mb in [16, 30_720, 131_072] {
+            let variables = json!({ "Variables": { "FUSELINE_VCPU": "2" } });
+            let settings = json!({ "MemorySize": memory_mb, "Environment": variables });
+            assert_eq!(with(settings).unwrap().memory_mb, memory_mb);
+        }
+    }
+
+    #[test]
+    fn instances_are_resized_if_that_is_asked_for_and_nothing_else_changes() {
+        let of = |memory_mb: u32, variables: Value| {
+            with(json!({ "MemorySize": memory_mb, "Environment": { "Variables": variables } }))
+                .unwrap()
+        };
+        let asked =
+            |vcpu: &str| json!({ "FUSELINE_RESIZE": "in-place", "FUSELINE_VCPU": vcpu, "A": "1" });
+        let before = of(512, asked("1"));
+        let none = json!({ "FUSELINE_RESIZE": "in-place", "A": "1" });
+        for after in
+            [of(256, asked("1")), of(512, asked("2")), of(512, asked("1")), of(512, none.clone())]
+        {
+            assert!(before.can_be_resized_to(&after), "{after:?}");
+            assert!(after.can_be_resized_to(&before), "{after:?}");
+        }
+        let other_variable =
+            json!({ "FUSELINE_RESIZE": "in-place", "FUSELINE_VCPU": "1", "A": "2" });
+        let not_asked = json!({ "FUSELINE_VCPU": "1", "A": "1" });
+        let other_timeout = Configuration { timeout_s: 9, ..before.clone() };
+        for after in [of(256, other_variable), of(256, not_asked), other_timeout] {
+            assert!(!before.can_be_resized_to(&after), "{after:?}");
+        }
+        let not_yet = of(512, json!({ "FUSELINE_VCPU": "1", "A": "1" }));
+        assert!(!not_yet.can_be_resized_to(&before), "what asks for it is a change itself");
     }
 
     #[test]

@@ -18,7 +18,9 @@ use crate::layers::{OPT, OPT_VARIABLE, instead_of_opt};
 use crate::logs::{InstanceLog, LogStore, now_ms};
 use crate::runtime_api::{RuntimeApi, RuntimeEvent, Work};
 use crate::runtimes::{Runtimes, runtimes_folder};
-use crate::sandbox::{Exit, Host, Sandbox, SandboxError, SandboxSpec, Start};
+use crate::sandbox::{
+    Exit, Host, MemoryUse, ResizeError, Sandbox, SandboxError, SandboxSpec, Start,
+};
 
 /// Longest an instance may take to start, as on Lambda.
 const INIT_LIMIT: Duration = Duration::from_secs(10);
@@ -99,6 +101,8 @@ pub(crate) struct Instance {
     /// Until the first invocation has reported it.
     init: Option<Duration>,
     oom_kills: u64,
+    /// Peak of the memory when the instance was last resized, in bytes, where it cannot be reset.
+    peak_before: Option<u64>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -126,8 +130,7 @@ impl Instance {
             code: version.code.directory.clone(),
             start,
             environment: environment(&version, &root, layers, &api, lambda_endpoint, &log),
-            cpu_quota_us: configuration.cpu_quota_us(),
-            memory_mb: configuration.memory_mb,
+            limits: configuration.limits(),
             mounts: configuration
                 .file_systems
                 .iter()
@@ -155,8 +158,17 @@ impl Instance {
         };
         let exit = sandbox.exit();
         let permit = Some(permit);
-        let mut instance =
-            Self { version, api, sandbox, exit, log, init: None, oom_kills: 0, permit };
+        let mut instance = Self {
+            version,
+            api,
+            sandbox,
+            exit,
+            log,
+            init: None,
+            oom_kills: 0,
+            peak_before: None,
+            permit,
+        };
         match instance.wait_until_ready().await {
             Ok(()) => Ok(instance),
             Err(failure) => Err(StartFailure::Function(instance.fail_init(failure).await)),
@@ -210,6 +222,23 @@ impl Instance {
     /// Generation of the version it runs.
     pub(crate) fn generation(&self) -> u64 {
         self.version.generation
+    }
+
+    /// Makes it an instance of another version of its generation, which differs in its sizes only.
+    pub(crate) async fn resize(&mut self, version: &Arc<Version>) -> Result<(), ResizeError> {
+        if Arc::ptr_eq(version, &self.version) {
+            return Ok(());
+        }
+        let limits = version.configuration.limits();
+        if limits != self.version.configuration.limits() {
+            self.sandbox.resize(limits).await?;
+            self.peak_before = match self.sandbox.reset_peak() {
+                true => None,
+                false => self.sandbox.memory().await.peak_bytes,
+            };
+        }
+        self.version = Arc::clone(version);
+        Ok(())
     }
 
     /// Its place among the server's instances, to hand it on.
@@ -343,7 +372,13 @@ impl Instance {
     }
 
     async fn max_memory_mb(&self) -> u32 {
-        let peak_bytes = self.sandbox.memory().await.peak_bytes.unwrap_or(0);
+        let MemoryUse { peak_bytes, used_bytes, .. } = self.sandbox.memory().await;
+        let peak_bytes = match (peak_bytes, self.peak_before) {
+            // Nothing higher since the resize, and the old peak says nothing of the new size: what is
+            // in use is the least that it can have been.
+            (Some(peak), Some(before)) if peak <= before => used_bytes.unwrap_or(0),
+            (peak, _) => peak.unwrap_or(0),
+        };
         let peak_mb = u32::try_from(peak_bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX);
         peak_mb.min(self.version.configuration.memory_mb)
     }

@@ -132,6 +132,35 @@ impl Pool {
         rejected
     }
 
+    /// Waits until no instance of a generation is about to be idle, or for as long as an invocation would.
+    pub(crate) async fn settled(&self, generation: u64) {
+        let settled = async {
+            loop {
+                // Made before the state is looked at, so that no change is missed in between.
+                let changed = self.changed.notified();
+                if !self.lock().finishing.contains_key(&generation) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        // Those that take longer are as good as busy.
+        tokio::time::timeout(FINISHING_LIMIT, settled).await.unwrap_or_default();
+    }
+
+    /// Takes out the idle instances of a generation for a moment. Whoever took them says for each of
+    /// them that it has [`Pool::finished`]; till then invocations wait for them.
+    pub(crate) fn lend(&self, generation: u64) -> Vec<Instance> {
+        let mut state = self.lock();
+        let fits = |idle: &mut Idle| idle.instance.generation() == generation;
+        let idle: Vec<Instance> =
+            state.idle.extract_if(.., fits).map(|idle| idle.instance).collect();
+        if !idle.is_empty() {
+            *state.finishing.entry(generation).or_default() += idle.len();
+        }
+        idle
+    }
+
     /// Takes out the instances of a generation that no client can reach any more.
     pub(crate) fn retire(&self, generation: u64) -> Vec<Instance> {
         self.take(|idle| idle.instance.generation() == generation)

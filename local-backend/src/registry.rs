@@ -19,6 +19,7 @@ use crate::error::ApiError;
 use crate::function::{ACCOUNT, Configuration, LATEST, REGION, Settings, Version, function_arn};
 use crate::preparation::{Change, Phase, Preparation};
 use crate::routing::Draws;
+use crate::sandbox::Resizing;
 use aliases::Alias;
 pub(crate) use aliases::AliasSettings;
 use events::EventConfig;
@@ -56,6 +57,15 @@ pub(crate) struct Registry {
 pub(crate) struct NewCode {
     pub(crate) bundle: Arc<Bundle>,
     pub(crate) zip: Arc<[u8]>,
+}
+
+/// What becomes of the instances of the state that an update replaces, once the new state can run.
+#[derive(Debug)]
+pub(crate) enum Instances {
+    /// They are removed, if there is such a state.
+    Replaced(Option<Arc<Version>>),
+    /// They go on, with the sizes of the new state.
+    Resized,
 }
 
 /// What a client says about the state it expects a function to be in.
@@ -119,9 +129,10 @@ impl Registry {
         configuration: Configuration,
         code: Arc<Bundle>,
         preparation: Preparation,
+        generation: u64,
     ) -> Arc<Version> {
         Arc::new(Version {
-            generation: self.generations.fetch_add(1, Ordering::Relaxed),
+            generation,
             function: function.to_owned(),
             version: number.to_owned(),
             configuration,
@@ -149,7 +160,8 @@ impl Registry {
             return Err(ApiError::conflict(format!("Function already exist: {name}")));
         }
         let preparation = Preparation::begin(Change::Creation);
-        let latest = self.version(name, LATEST, configuration, code, preparation);
+        let latest =
+            self.version(name, LATEST, configuration, code, preparation, self.generation());
         let function = Function {
             latest: Arc::clone(&latest),
             before: None,
@@ -166,14 +178,16 @@ impl Registry {
     }
 
     /// Replaces a function's configuration or code; the new state can run once its preparation has
-    /// ended. Returns the state that it replaces then, if there is one that runs, and the new one.
+    /// ended. Returns the new state, and what becomes of instances then: they go on if nothing but sizes
+    /// changes, the function asks for that, and they can be resized.
     pub(crate) fn update(
         &self,
         name: &str,
         expected: &Expected,
         settings: Settings,
         code: Option<Arc<Bundle>>,
-    ) -> Result<(Option<Arc<Version>>, Arc<Version>), ApiError> {
+        resizing: Resizing,
+    ) -> Result<(Arc<Version>, Instances), ApiError> {
         let mut functions = self.lock();
         let function = find_mut(&mut functions, name)?;
         let current = Arc::clone(&function.latest);
@@ -185,10 +199,24 @@ impl Registry {
             Phase::Failed(_) => {}
         }
         let change = if function.before.is_some() { Change::Update } else { Change::Creation };
+        let resized = resizing == Resizing::InPlace
+            && code.is_none()
+            && current.preparation.phase() == Phase::Done
+            && current.configuration.can_be_resized_to(&configuration);
         let code = code.unwrap_or_else(|| Arc::clone(&current.code));
         let preparation = Preparation::begin(change);
-        function.latest = self.version(name, LATEST, configuration, code, preparation);
-        Ok((function.before.clone(), Arc::clone(&function.latest)))
+        let generation = if resized { current.generation } else { self.generation() };
+        function.latest = self.version(name, LATEST, configuration, code, preparation, generation);
+        let instances = match resized {
+            true => Instances::Resized,
+            false => Instances::Replaced(function.before.clone()),
+        };
+        Ok((Arc::clone(&function.latest), instances))
+    }
+
+    /// A generation that no version has.
+    fn generation(&self) -> u64 {
+        self.generations.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Publishes `$LATEST`, or returns the last version if nothing changed since.
@@ -227,7 +255,10 @@ impl Registry {
         }
         let code = Arc::clone(&latest.code);
         let preparation = latest.preparation.of_published();
-        let version = self.version(name, &number.to_string(), configuration, code, preparation);
+        let number_text = number.to_string();
+        let generation = self.generation();
+        let version =
+            self.version(name, &number_text, configuration, code, preparation, generation);
         function.last_number = number;
         function.last_published = Some(latest);
         function.published.insert(number, Arc::clone(&version));
@@ -395,8 +426,24 @@ mod tests {
     }
 
     fn update(registry: &Registry, settings: Settings, code: Option<Arc<Bundle>>) {
-        let (_, after) = registry.update("f", &Expected::default(), settings, code).unwrap();
+        let (after, _) = change(registry, settings, code).unwrap();
         after.preparation.finish(Ok(()));
+    }
+
+    fn change(
+        registry: &Registry,
+        settings: Settings,
+        code: Option<Arc<Bundle>>,
+    ) -> Result<(Arc<Version>, Instances), ApiError> {
+        registry.update("f", &Expected::default(), settings, code, Resizing::InPlace)
+    }
+
+    /// Generation whose instances are removed.
+    fn replaced(instances: Instances) -> Option<u64> {
+        match instances {
+            Instances::Replaced(before) => before.map(|version| version.generation),
+            Instances::Resized => panic!("they are resized"),
+        }
     }
 
     fn code(sha256: &str) -> Arc<Bundle> {
@@ -463,7 +510,7 @@ mod tests {
         let any = Expected::default();
         let latest = parse_name("f", None).unwrap();
         let kind = |result: Result<Arc<Version>, ApiError>| result.unwrap_err().kind;
-        let change = || registry.update("f", &any, Settings::default(), None);
+        let change = || change(&registry, Settings::default(), None);
         assert_eq!(kind(registry.route(&latest)), "ResourceConflictException");
         assert_eq!(change().unwrap_err().kind, "ResourceConflictException");
         assert_eq!(kind(registry.publish("f", &any, None)), "ResourceConflictException");
@@ -473,15 +520,15 @@ mod tests {
         assert_eq!(published.describe()["State"], "Active");
         assert_eq!(registry.route(&named("1")).unwrap().generation, published.generation);
 
-        let (replaced, second) = change().unwrap();
-        assert_eq!(replaced.unwrap().generation, first.generation);
+        let (second, instances) = change().unwrap();
+        assert_eq!(replaced(instances), Some(first.generation));
         assert_eq!(second.describe()["LastUpdateStatus"], "InProgress");
         assert_eq!(change().unwrap_err().kind, "ResourceConflictException");
         assert_eq!(registry.route(&latest).unwrap().generation, first.generation);
         second.preparation.finish(Err(Fault::internal("no luck")));
         assert_eq!(registry.route(&latest).unwrap().generation, first.generation);
-        let (replaced, third) = change().unwrap();
-        assert_eq!(replaced.unwrap().generation, first.generation);
+        let (third, instances) = change().unwrap();
+        assert_eq!(replaced(instances), Some(first.generation));
         third.preparation.finish(Ok(()));
         assert_eq!(registry.route(&latest).unwrap().generation, third.generation);
     }
@@ -493,19 +540,51 @@ mod tests {
         let latest = parse_name("f", None).unwrap();
         let error = registry.route(&latest).unwrap_err();
         assert!(error.message.contains("Failed (no luck)"), "{}", error.message);
-        let (replaced, repaired) =
-            registry.update("f", &Expected::default(), Settings::default(), None).unwrap();
-        assert!(replaced.is_none());
+        let (repaired, instances) = change(&registry, Settings::default(), None).unwrap();
+        assert_eq!(replaced(instances), None);
         assert_eq!(repaired.describe()["State"], "Pending");
         repaired.preparation.finish(Ok(()));
         assert_eq!(registry.route(&latest).unwrap().generation, repaired.generation);
     }
 
     #[test]
+    fn instances_go_on_if_only_sizes_change_and_they_can_be_resized() {
+        let registry = registry();
+        let asked = |memory_mb: u32| {
+            let variables = json!({ "Variables": { "FUSELINE_RESIZE": "in-place" } });
+            settings(json!({ "MemorySize": memory_mb, "Environment": variables }))
+        };
+        let latest = || registry.latest("f").unwrap().generation;
+        let start = latest();
+        let (_, instances) = change(&registry, asked(256), None).unwrap();
+        assert_eq!(replaced(instances), Some(start), "it was not asked for before");
+        registry.latest("f").unwrap().preparation.finish(Ok(()));
+
+        let before = latest();
+        let (resized, instances) = change(&registry, asked(512), None).unwrap();
+        assert!(matches!(instances, Instances::Resized));
+        assert_eq!((resized.generation, resized.configuration.memory_mb), (before, 512));
+        let route = || registry.route(&named(LATEST)).unwrap().configuration.memory_mb;
+        assert_eq!(route(), 256, "until it can run");
+        resized.preparation.finish(Ok(()));
+        assert_eq!(route(), 512);
+
+        let published = registry.publish("f", &Expected::default(), None).unwrap();
+        assert_ne!(published.generation, before);
+        let (with_code, instances) = change(&registry, asked(256), Some(code("b"))).unwrap();
+        assert_eq!(replaced(instances), Some(before));
+        with_code.preparation.finish(Ok(()));
+        let expected = Expected::default();
+        let update = registry.update("f", &expected, asked(128), None, Resizing::Replacing);
+        assert_eq!(replaced(update.unwrap().1), Some(with_code.generation));
+    }
+
+    #[test]
     fn stale_revisions_are_refused() {
         let registry = registry();
         let stale = Expected { revision_id: Some("x".into()), code_sha256: None };
-        let error = registry.update("f", &stale, Settings::default(), None).unwrap_err();
+        let update = registry.update("f", &stale, Settings::default(), None, Resizing::InPlace);
+        let error = update.unwrap_err();
         assert_eq!(error.kind, "PreconditionFailedException");
         let other = Expected { revision_id: None, code_sha256: Some("x".into()) };
         let error = registry.publish("f", &other, None).unwrap_err();

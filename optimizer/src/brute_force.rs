@@ -86,6 +86,7 @@ impl Search for BruteForceSearch {
     fn best_so_far(&self) -> Recommendation {
         Recommendation {
             deployment: self.ranking.best().unwrap_or(&self.setups[0]).clone(),
+            standing: self.ranking.standing(),
             reasons: self.reasons.clone(),
         }
     }

@@ -207,6 +207,16 @@ impl Deployment {
         changed
     }
 
+    /// The same functions, each with the resources that are given for its root.
+    #[must_use]
+    pub fn with_all_resources(&self, resources: impl Fn(&TaskName) -> Resources) -> Self {
+        let mut changed = self.clone();
+        changed.functions.iter_mut().for_each(|(root, function)| {
+            function.resources = resources(root);
+        });
+        changed
+    }
+
     /// Whether the function of `root` holds `task`, as its root or inlined.
     #[must_use]
     pub fn holds(&self, root: &TaskName, task: &TaskName) -> bool {

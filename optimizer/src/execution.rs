@@ -1,5 +1,7 @@
 //! One execution of a workflow as a tree of spans, however it was observed.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::flow::StepName;
@@ -118,4 +120,15 @@ impl Execution {
     pub fn billed(&self) -> impl Iterator<Item = &Billed> {
         self.spans.iter().filter_map(|span| span.billed.as_ref())
     }
+}
+
+/// The function that is to blame for the first failed execution: that of the first span that failed
+/// without waiting for another failed one.
+pub(crate) fn failed_function(executions: &[Execution]) -> Option<&TaskName> {
+    let spans = &executions.iter().find(|execution| execution.failed())?.spans;
+    let failed = |span: &&Span| span.outcome != Outcome::Ok;
+    let waited_for = spans.iter().filter(failed).filter(|span| span.kind == CallKind::Sync);
+    let callers: BTreeSet<usize> = waited_for.filter_map(|span| span.parent).collect();
+    let mut own = spans.iter().enumerate().filter(|(at, _)| !callers.contains(at));
+    own.find(|(_, span)| failed(span)).map(|(_, span)| &span.function)
 }

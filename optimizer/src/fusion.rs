@@ -30,7 +30,7 @@ use crate::execution::Execution;
 use crate::gate::{Effect, Gate, Verdict as GateVerdict};
 use crate::measurement;
 use crate::region::RegionComparison;
-use crate::search::{Decision, Outcome, Recommendation, Search, Step, Trial, Verdict};
+use crate::search::{Decision, Outcome, Recommendation, Search, Standing, Step, Trial, Verdict};
 use crate::text;
 use crate::workflow::{Call, CallKind, Workflow};
 
@@ -61,6 +61,8 @@ pub struct FusionSearch {
     /// The synchronous calls, in the workflow's order.
     candidates: Vec<Candidate>,
     current: Deployment,
+    /// What its executions showed, or those of the round in which other fusions were tried with it.
+    standing: Standing,
     stage: Stage,
     /// Rounds observed so far; makes each round's random numbers its own.
     round: u64,
@@ -118,6 +120,7 @@ impl FusionSearch {
             regions,
             candidates,
             current: start,
+            standing: Standing::Unmeasured,
             stage: Stage::Start,
             round: 0,
             reasons: Vec::new(),
@@ -189,6 +192,7 @@ impl FusionSearch {
     fn observe_start(&mut self, outcome: &Outcome) -> Verdict {
         self.note_waiting(&outcome.deployment, |_| true);
         let slo = self.workflow.slo();
+        self.standing = Standing::of(&outcome.deployment, slo);
         let latency_us = measurement::latency_at(&outcome.deployment, slo.percentile);
         let standing = text::against_slo(latency_us, slo);
         let reason = format!("measured the start {}: {standing}", self.current);
@@ -253,6 +257,8 @@ impl FusionSearch {
             self.stage = Stage::Round(kept);
             return;
         }
+        let current = if kept.is_empty() { &outcome.control } else { &outcome.deployment };
+        self.standing = Standing::of(current, self.workflow.slo());
         self.current = self.fused(&kept);
         self.note_waiting(&outcome.deployment, |region| regions.contains(&region));
         self.note_waiting(&outcome.control, |region| !regions.contains(&region));
@@ -350,6 +356,7 @@ impl Search for FusionSearch {
     fn best_so_far(&self) -> Recommendation {
         Recommendation {
             deployment: self.current.clone(),
+            standing: self.standing.clone(),
             reasons: self.reasons.iter().cloned().chain(self.left_alone()).collect(),
         }
     }

@@ -5,6 +5,7 @@
 //! asynchronous or uses a global random number generator. Seeds come in as arguments, and equal
 //! inputs give equal bytes.
 
+pub mod aarc;
 pub mod brute_force;
 pub mod comparison;
 pub mod critical_path;
@@ -15,6 +16,7 @@ pub mod flow;
 pub mod fusion;
 pub mod gate;
 pub mod measurement;
+pub mod performance_model;
 pub mod platforms;
 pub mod pointer;
 pub mod price;

@@ -179,6 +179,21 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_every_entry_with_its_source_and_date() {
+        let documentation = include_str!("../../docs/PLATFORMS.md");
+        let spaces = spaces().map(|it| (it.name(), it.date(), it.source()));
+        let books =
+            price_books().map(|it| (it.name.as_str(), it.date.as_str(), it.source.as_str()));
+        for (name, date, source) in spaces.chain(books) {
+            let row = format!("| {date} | {source} |");
+            let found = documentation
+                .lines()
+                .any(|line| line.starts_with(&format!("| `{name}` |")) && line.ends_with(&row));
+            assert!(found, "{name} with {row}");
+        }
+    }
+
+    #[test]
     fn an_unknown_name_is_answered_with_those_there_are() {
         assert_eq!(
             space("azure").unwrap_err().to_string(),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::deployment::Deployment;
 use crate::execution::Execution;
 use crate::measurement::{self, warm};
-use crate::search::{Decision, Verdict};
+use crate::search::{Decision, Standing, Verdict};
 use crate::statistics;
 use crate::text;
 use crate::units::PicoUsd;
@@ -28,6 +28,7 @@ struct First {
     deployment: Deployment,
     /// Mean cost of a warm execution.
     cost: Option<PicoUsd>,
+    standing: Standing,
     failures: usize,
     executions: usize,
 }
@@ -50,6 +51,15 @@ impl Ranking {
         best.or(self.first.as_ref().map(|first| &first.deployment))
     }
 
+    /// How that deployment stands to the SLO.
+    pub(crate) fn standing(&self) -> Standing {
+        match (&self.best, &self.first) {
+            (Some(_), _) => Standing::KeepsSlo,
+            (None, Some(first)) => first.standing.clone(),
+            (None, None) => Standing::Unmeasured,
+        }
+    }
+
     /// Takes what a deployment's executions show. `name` begins the reason.
     pub(crate) fn enter(
         &mut self,
@@ -59,7 +69,7 @@ impl Ranking {
     ) -> Verdict {
         let cost = mean_cost(executions);
         let latency_us = measurement::latency_at(executions, self.slo.percentile);
-        let standing = text::against_slo(latency_us, self.slo);
+        let latency = text::against_slo(latency_us, self.slo);
         let keeps_slo = measurement::keeps_slo(executions, self.slo);
         let failed = executions.iter().filter(|execution| execution.failed());
         let (failures, all) = (failed.count(), executions.len());
@@ -68,14 +78,15 @@ impl Ranking {
             self.best = cost
                 .filter(|_| keeps_slo)
                 .map(|cost| Entry { deployment: deployment.clone(), cost });
-            self.first = Some(First { deployment, cost, failures, executions: all });
-            return verdict(Decision::Measured, format!("measured {name}: {standing}"));
+            let standing = Standing::of(executions, self.slo);
+            self.first = Some(First { deployment, cost, standing, failures, executions: all });
+            return verdict(Decision::Measured, format!("measured {name}: {latency}"));
         };
         let compared = match (cost, first.cost) {
             (Some(cost), Some(with)) => text::compared(cost.0 as f64, with.0 as f64),
             _ => "an unknown amount more or less".to_owned(),
         };
-        let figures = format!("{name}: costs {compared} than the first, {standing}");
+        let figures = format!("{name}: costs {compared} than the first, {latency}");
         if failures * first.executions.max(1) > first.failures * all.max(1) {
             let reason =
                 format!("{name}: {failures} of {all} executions failed, more than at first");
@@ -143,6 +154,22 @@ mod tests {
     fn a_first_one_that_misses_the_slo_gives_way_to_any_that_keeps_it() {
         assert_eq!(rank(&[(200_000, 0), (100_000, 0)]).1, 2);
         assert_eq!(rank(&[(200_000, 0), (150_000, 0)]).1, 1, "neither keeps it");
+    }
+
+    #[test]
+    fn it_knows_how_the_best_stands_to_the_slo() {
+        let unfused = Deployment::unfused(&workflow("a", &[]).unwrap());
+        let mut ranking = Ranking::new(Slo { latency_us: 100_000, percentile: 50 });
+        assert_eq!(ranking.standing(), Standing::Unmeasured);
+        for (latency_us, standing) in [
+            (150_000, Standing::MissesSlo { latency_us: 150_000 }),
+            (120_000, Standing::MissesSlo { latency_us: 150_000 }),
+            (90_000, Standing::KeepsSlo),
+            (150_000, Standing::KeepsSlo),
+        ] {
+            ranking.enter("it", &unfused, &[execution(latency_us, None, Outcome::Ok)]);
+            assert_eq!(ranking.standing(), standing, "the first stays if none keeps it");
+        }
     }
 
     #[test]

@@ -5,7 +5,9 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::deployment::Deployment;
-use crate::execution::Execution;
+use crate::execution::{self, Execution};
+use crate::measurement;
+use crate::workflow::{Slo, TaskName};
 
 /// A deployment to measure.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -66,8 +68,44 @@ pub struct Verdict {
 pub struct Recommendation {
     /// The best deployment found that keeps the SLO; the first one if none does better.
     pub deployment: Deployment,
+    /// What the deployment's executions showed.
+    pub standing: Standing,
     /// What was kept, what was rejected and why, a sentence each, in the order of the trials.
     pub reasons: Vec<String>,
+}
+
+/// How a deployment stands to the SLO, by the executions of it as a whole.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It keeps the SLO.
+    KeepsSlo,
+    /// It is too slow.
+    MissesSlo {
+        /// Latency at the SLO's percentile, in microseconds.
+        latency_us: u64,
+    },
+    /// So many of its executions fail that no latency is low enough.
+    Fails {
+        /// The function whose own failure came first; none if nothing was executed or what failed
+        /// is no function.
+        function: Option<TaskName>,
+    },
+    /// It was not measured: no warm execution was seen, and none that failed.
+    Unmeasured,
+}
+
+impl Standing {
+    /// What executions of a deployment show.
+    #[must_use]
+    pub fn of(executions: &[Execution], slo: Slo) -> Self {
+        match measurement::latency_at(executions, slo.percentile) {
+            Some(latency_us) if latency_us <= slo.latency_us => Self::KeepsSlo,
+            Some(latency_us) => Self::MissesSlo { latency_us },
+            None if !executions.iter().any(Execution::failed) => Self::Unmeasured,
+            None => Self::Fails { function: execution::failed_function(executions).cloned() },
+        }
+    }
 }
 
 /// A search for the best deployment.
@@ -80,4 +118,54 @@ pub trait Search: Serialize + DeserializeOwned {
 
     /// Takes what came of the trial that [`Search::next`] returned and decides on it.
     fn observe(&mut self, outcome: &Outcome) -> Verdict;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::execution::Outcome::{Error, Ok, OutOfMemory, Timeout};
+    use crate::execution::Span;
+    use crate::testing::execution;
+    use crate::workflow::CallKind;
+
+    const SLO: Slo = Slo { latency_us: 10_000, percentile: 100 };
+
+    #[test]
+    fn executions_keep_the_slo_miss_it_fail_or_show_nothing() {
+        let of = |latency_us, init_us, outcome| {
+            Standing::of(&[execution(latency_us, init_us, outcome)], SLO)
+        };
+        assert_eq!(of(10_000, None, Ok), Standing::KeepsSlo);
+        assert_eq!(of(10_001, None, Ok), Standing::MissesSlo { latency_us: 10_001 });
+        assert_eq!(of(5_000, None, Error), Standing::Fails { function: Some("a".into()) });
+        assert_eq!(of(5_000, Some(1_000), Ok), Standing::Unmeasured, "cold");
+        assert_eq!(Standing::of(&[], SLO), Standing::Unmeasured);
+    }
+
+    #[test]
+    fn the_function_that_failed_by_itself_is_named() {
+        let failed = |outcomes: &[(&str, Option<usize>, CallKind, execution::Outcome)]| {
+            let mut execution = execution(5_000, None, Error);
+            let whole = execution.spans.remove(0);
+            for (function, parent, kind, outcome) in outcomes {
+                execution.spans.push(Span {
+                    function: (*function).into(),
+                    parent: *parent,
+                    kind: *kind,
+                    outcome: *outcome,
+                    ..whole.clone()
+                });
+            }
+            match Standing::of(&[execution], SLO) {
+                Standing::Fails { function } => function.map(|function| function.0),
+                standing => panic!("{standing:?}"),
+            }
+        };
+        let (sync, other) = (CallKind::Sync, CallKind::Async);
+        let passed_on = [("a", None, sync, Error), ("b", Some(0), sync, OutOfMemory)];
+        assert_eq!(failed(&passed_on).as_deref(), Some("b"));
+        let beside = [("a", None, sync, Timeout), ("b", Some(0), other, OutOfMemory)];
+        assert_eq!(failed(&beside).as_deref(), Some("a"), "it did not wait for b");
+        assert_eq!(failed(&[("a", None, sync, Ok)]), None, "the orchestrator failed");
+    }
 }

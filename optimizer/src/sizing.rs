@@ -261,6 +261,7 @@ impl Search for SizingSearch {
     fn best_so_far(&self) -> Recommendation {
         Recommendation {
             deployment: self.ranking.best().unwrap_or(&self.start).clone(),
+            standing: self.ranking.standing(),
             reasons: self.reasons.iter().cloned().chain(self.summaries()).collect(),
         }
     }

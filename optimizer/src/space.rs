@@ -277,6 +277,13 @@ impl ResourceSpace {
         Resources { vcpu: MilliVcpu(vcpu), memory }
     }
 
+    /// What a function gets with the smallest memory size from this one up; `None` above the largest.
+    #[must_use]
+    pub fn resources_from(&self, memory: MemoryMb) -> Option<Resources> {
+        let size = self.memory_at_least(memory.0);
+        (size >= memory).then(|| self.resources_for_memory(size))
+    }
+
     /// The resources with most vCPU, and of those the ones with most memory: the over-provisioned
     /// base configuration of the thesis's Algorithm 4.1.
     #[must_use]

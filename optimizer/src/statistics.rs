@@ -158,7 +158,7 @@ mod tests {
         let covered = (0..200)
             .filter(|round| {
                 let sample: Vec<u64> =
-                    (0..50).map(|_| (1_000.0 + 100.0 * generator.normal()) as u64).collect();
+                    (0..50).map(|_| (1_000.0 + 100.0 * generator.normals()[0]) as u64).collect();
                 let interval = mean_interval(&sample, *round).unwrap();
                 (interval.lower..=interval.upper).contains(&999.5)
             })

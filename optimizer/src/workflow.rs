@@ -181,6 +181,15 @@ impl Workflow {
         self
     }
 
+    /// The same workflow with other resources of its tasks.
+    #[must_use]
+    pub fn with_resources(mut self, of: impl Fn(&TaskName, Resources) -> Resources) -> Self {
+        for (name, task) in &mut self.tasks {
+            task.resources = of(name, task.resources);
+        }
+        self
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

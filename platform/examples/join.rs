@@ -53,8 +53,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         bytes >> 20
     );
 
+    let workflow = workflow();
     let deployment = Deployment::parse(
-        &workflow(),
+        &workflow,
         "(cancel-order,cancel-order-inside)-(get-order,get-order-inside)-(save-order,save-order-inside)-(refund,refund-inside)",
     )?;
     let prices = PriceBook::lambda_x86();
@@ -63,7 +64,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     joining.measure(|| {
         for execution in 0..executions {
             let sent = sent(execution);
-            let Some(execution) = assemble::execution(&sent, &logs, &deployment, &prices) else {
+            let Some(execution) =
+                assemble::execution(&sent, &logs, &deployment, &workflow, &prices)
+            else {
                 continue;
             };
             joined += 1;
@@ -221,6 +224,7 @@ fn sent(execution: u64) -> Sent {
     Sent {
         trace: trace(execution),
         request_id: request_id(execution, 0),
+        attempts: None,
         start_us: start_us(execution),
         latency_us: 100_000,
         outcome: Outcome::Ok,

@@ -1,16 +1,19 @@
 //! Assembles executions from what was sent and what the logs say.
 //!
-//! Joined by request ids: a request sent names the entry's invocation, a call record names the
-//! invocation it was made from and the one it caused, and a `REPORT` line names the invocation it
+//! Joined by request ids: a request sent names the entry's invocation, or those that an orchestrator
+//! made, a call record names the invocation it was made from and the one it caused, and a `REPORT` line names the invocation it
 //! bills. Nothing depends on clocks of different machines agreeing.
 
 use optimizer::deployment::Deployment;
 use optimizer::execution::{Billed, Execution, Outcome, Span};
+use optimizer::flow::StepName;
 use optimizer::price::PriceBook;
-use optimizer::workflow::CallKind;
+use optimizer::space::ResourceSpace;
+use optimizer::units::MemoryMb;
+use optimizer::workflow::{CallKind, TaskName, Workflow};
 use wire::record::{self, CallOutcome, CallSite};
 
-use crate::load::Sent;
+use crate::load::{Attempt, Sent};
 use crate::logs::{Invocation, Logs};
 
 /// The execution that a request caused, or `None` while the logs lack part of it.
@@ -19,40 +22,80 @@ pub fn execution(
     sent: &Sent,
     logs: &Logs,
     deployment: &Deployment,
+    workflow: &Workflow,
     prices: &PriceBook,
 ) -> Option<Execution> {
-    let entry = deployment.functions().keys().next()?;
-    let mut spans = vec![Span {
-        task: entry.clone(),
-        step: None,
-        function: entry.clone(),
+    if !sent.request_ids().all(|request| logs.is_complete(request)) {
+        return None;
+    }
+    let mut assembly = Assembly { logs, deployment, workflow, prices, spans: Vec::new() };
+    let outcome = match &sent.attempts {
+        None => {
+            let entry = deployment.functions().keys().next()?.clone();
+            let span = root(None, entry, (sent.start_us, sent.latency_us), sent.outcome);
+            assembly.root(span, &sent.request_id)
+        }
+        Some(attempts) => {
+            let outcomes = attempts.iter().map(|attempt| {
+                let time = (attempt.start_us, attempt.duration_us);
+                let step = Some(attempt.step.clone());
+                let span = root(step, attempt.task.clone(), time, attempt.outcome);
+                assembly.root(span, &attempt.request_id)
+            });
+            of_orchestrator(sent.outcome, attempts, &outcomes.collect::<Vec<_>>())
+        }
+    };
+    let Assembly { spans, .. } = assembly;
+    Some(Execution { trace: sent.trace.clone(), latency_us: sent.latency_us, spans, outcome })
+}
+
+/// A span that was caused from outside, at a start and for a duration in microseconds.
+fn root(step: Option<StepName>, task: TaskName, time: (u64, u64), outcome: Outcome) -> Span {
+    Span {
+        task: task.clone(),
+        step,
+        function: task,
         parent: None,
         kind: CallKind::Sync,
-        start_us: sent.start_us,
-        duration_us: sent.latency_us,
+        start_us: time.0,
+        duration_us: time.1,
         billed: None,
-        outcome: sent.outcome,
-    }];
-    if !sent.request_id.is_empty() {
-        if !logs.is_complete(&sent.request_id) {
-            return None;
-        }
-        let mut assembly = Assembly { logs, deployment, prices, spans };
-        assembly.invocation(0, logs.invocation(&sent.request_id)?, None);
-        spans = assembly.spans;
+        outcome,
     }
-    let outcome = spans[0].outcome;
-    Some(Execution { trace: sent.trace.clone(), latency_us: sent.latency_us, spans, outcome })
+}
+
+/// How an orchestrator ended. That a function ran out of memory shows in its log only: to those who
+/// invoked it, it crashed.
+fn of_orchestrator(known: Outcome, attempts: &[Attempt], outcomes: &[Outcome]) -> Outcome {
+    let failed = attempts.iter().zip(outcomes).filter(|(_, outcome)| **outcome != Outcome::Ok);
+    // The failure that nothing handled is the last one.
+    let last = failed.max_by_key(|(attempt, _)| attempt.start_us + attempt.duration_us);
+    match (known, last) {
+        (Outcome::Crash, Some((_, Outcome::OutOfMemory))) => Outcome::OutOfMemory,
+        _ => known,
+    }
 }
 
 struct Assembly<'a> {
     logs: &'a Logs,
     deployment: &'a Deployment,
+    workflow: &'a Workflow,
     prices: &'a PriceBook,
     spans: Vec<Span>,
 }
 
 impl Assembly<'_> {
+    /// Adds a span that was caused from outside, and all that its invocation caused. Returns how it
+    /// ended.
+    fn root(&mut self, span: Span, request: &str) -> Outcome {
+        let at = self.spans.len();
+        self.spans.push(span);
+        if let Some(invocation) = self.logs.invocation(request) {
+            self.invocation(at, invocation, None);
+        }
+        self.spans[at].outcome
+    }
+
     /// Adds what an invocation of a function was billed to the span it was caused by, and the
     /// spans of all calls made in it.
     fn invocation(&mut self, span: usize, invocation: Invocation, called_as: Option<CallOutcome>) {
@@ -60,24 +103,24 @@ impl Assembly<'_> {
         self.calls(span, invocation, &mut waits);
         let Some(bill) = self.logs.bill(invocation) else { return };
         let function = &self.spans[span].function;
-        let resources = self
-            .deployment
-            .functions()
-            .get(function)
-            .map(|function| function.resources)
-            .unwrap_or_else(|| {
-                // A function outside the deployment took a call that found no free process inside.
-                let memory = optimizer::units::MemoryMb(bill.memory_mb);
-                optimizer::space::ResourceSpace::lambda().resources_for_memory(memory)
-            });
+        let deployed = self.deployment.functions().get(function).map(|it| it.resources);
+        // A function outside the deployment took a call that found no free process inside.
+        let memory = MemoryMb(bill.memory_mb);
+        let own = || self.workflow.tasks().get(function).map(|task| task.resources);
+        let own = || own().filter(|own| own.memory == memory);
+        let resources = deployed
+            .or_else(own)
+            .unwrap_or_else(|| ResourceSpace::lambda().resources_for_memory(memory));
+        let billed_ms =
+            self.prices.billed_ms_of_report(bill.billed_ms, bill.duration_us, bill.init_us);
         self.spans[span].billed = Some(Billed {
             duration_us: bill.duration_us,
-            billed_ms: bill.billed_ms,
+            billed_ms,
             resources,
             init_us: bill.init_us,
             peak_memory_mb: bill.max_memory_mb,
             waiting_us: union_us(&mut waits).min(bill.duration_us),
-            cost: self.prices.cost(resources, bill.billed_ms),
+            cost: self.prices.cost(resources, billed_ms),
         });
         self.spans[span].outcome =
             bill.outcome.or(called_as.map(outcome)).unwrap_or(self.spans[span].outcome);
@@ -156,7 +199,7 @@ fn union_us(intervals: &mut [(u64, u64)]) -> u64 {
 mod tests {
     use indexmap::IndexMap;
     use optimizer::units::{MemoryMb, MilliVcpu, Resources};
-    use optimizer::workflow::{Call, Slo, Task, TaskName, Workflow};
+    use optimizer::workflow::{Call, Slo, Task};
     use serde_json::Value;
     use wire::record::{CallRecord, InvocationRecord, RECORD_VERSION, Record};
 
@@ -180,6 +223,7 @@ mod tests {
         Sent {
             trace: "1-0-0".into(),
             request_id: "ra".into(),
+            attempts: None,
             start_us: 1_000,
             latency_us: 100_000,
             outcome: Outcome::Ok,
@@ -246,7 +290,7 @@ mod tests {
         logs.read_line(&call(("a", "ra"), ("b", "rb"), CallSite::Remote, (0, 1)));
         let past = |text: &str| {
             let deployment = Deployment::parse(&workflow(), text).unwrap();
-            logs.past_supervisor(&deployment).into_iter().collect::<Vec<_>>()
+            logs.past_supervisor(&workflow(), &deployment).into_iter().collect::<Vec<_>>()
         };
         assert_eq!(past("(a)-(b)-(c)"), []);
         // Not `c`, which is a function of its own and may have callers of its own.
@@ -277,7 +321,7 @@ mod tests {
         let mut logs = Logs::default();
         lines.iter().for_each(|line| logs.read_line(line));
         let deployment = Deployment::parse(&workflow(), "(a,b)-(c)").unwrap();
-        execution(&sent(), &logs, &deployment, &PriceBook::lambda_x86())
+        execution(&sent(), &logs, &deployment, &workflow(), &PriceBook::lambda_x86())
     }
 
     #[test]
@@ -324,6 +368,70 @@ mod tests {
         let execution = assemble(&lines).unwrap();
         assert_eq!(execution.spans[2].outcome, Outcome::OutOfMemory);
         assert_eq!(execution.outcome, Outcome::Ok);
+    }
+
+    #[test]
+    fn attempts_of_an_orchestrator_are_roots() {
+        let attempt = |step: &str, task: &str, request: &str, start_us, outcome| Attempt {
+            step: step.into(),
+            task: task.into(),
+            request_id: request.into(),
+            start_us,
+            duration_us: 95_000,
+            outcome,
+        };
+        let sent = |outcome, last| Sent {
+            request_id: String::new(),
+            attempts: Some(vec![
+                attempt("one", "a", "ra", 1_000, Outcome::Ok),
+                attempt("two", "c", "", 100_000, Outcome::Refused),
+                attempt("two", "c", "rd", 200_000, last),
+            ]),
+            outcome,
+            ..sent()
+        };
+        let mut lines = lines();
+        let ok = sent(Outcome::Ok, Outcome::Ok);
+        let read = |lines: &[String]| {
+            let mut logs = Logs::default();
+            lines.iter().for_each(|line| logs.read_line(line));
+            logs
+        };
+        let deployment = Deployment::parse(&workflow(), "(a,b)-(c)").unwrap();
+        let prices = PriceBook::lambda_x86();
+        assert_eq!(
+            execution(&ok, &read(&lines), &deployment, &workflow(), &prices),
+            None,
+            "lacks rd"
+        );
+        lines.extend([served("rd"), report("rd", 50, "")]);
+        let made = execution(&ok, &read(&lines), &deployment, &workflow(), &prices).unwrap();
+        let shape: Vec<_> = made
+            .spans
+            .iter()
+            .map(|s| (s.step.as_ref().map_or("", |s| s.0.as_str()), s.task.0.as_str(), s.parent))
+            .collect();
+        let expect = [
+            ("one", "a", None),
+            ("", "b", Some(0)),
+            ("", "c", Some(1)),
+            ("two", "c", None),
+            ("two", "c", None),
+        ];
+        assert_eq!(shape, expect);
+        assert_eq!((made.latency_us, made.outcome), (100_000, Outcome::Ok));
+        let resources = workflow().tasks()[0].resources;
+        let cost = |ms| prices.cost(resources, ms);
+        assert_eq!(made.cost(), cost(90) + cost(30) + cost(50));
+
+        let report = report("rd", 50, "\tStatus: error\tError Type: Runtime.OutOfMemory");
+        *lines.last_mut().unwrap() = report;
+        let crashed = sent(Outcome::Crash, Outcome::Crash);
+        let made = execution(&crashed, &read(&lines), &deployment, &workflow(), &prices).unwrap();
+        assert_eq!(made.outcome, Outcome::OutOfMemory);
+        let handled = sent(Outcome::Ok, Outcome::Crash);
+        let made = execution(&handled, &read(&lines), &deployment, &workflow(), &prices).unwrap();
+        assert_eq!((made.outcome, made.spans[4].outcome), (Outcome::Ok, Outcome::OutOfMemory));
     }
 
     #[test]

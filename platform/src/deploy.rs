@@ -34,14 +34,14 @@ use crate::endpoint::Endpoint;
 use crate::package_form::{PackageForm, WRAPPER};
 use crate::project::{Architecture, Project};
 
-/// Alias of the entry's function that production calls.
+/// Alias of the functions that production calls.
 pub const LIVE_ALIAS: &str = "live";
 /// Variable that marks a function as ours and says which workflow it belongs to.
 const WORKFLOW_VARIABLE: &str = "FUSELINE_WORKFLOW";
 /// Variable whose change makes a new version, with new instances, of the same code.
 const GENERATION_VARIABLE: &str = "FUSELINE_GENERATION";
 /// Variable that gives a function of the local backend another vCPU than goes with its memory.
-const VCPU_VARIABLE: &str = "FUSELINE_VCPU";
+pub(crate) const VCPU_VARIABLE: &str = "FUSELINE_VCPU";
 /// Role named where the workflow file names none; endpoints other than AWS check none.
 const NO_ROLE: &str = "arn:aws:iam::000000000000:role/fuseline-local";
 /// Longest wait for a function to become active or updated.
@@ -97,10 +97,11 @@ pub struct Deployed {
 }
 
 impl Deployed {
-    /// Version of the entry's function: the deployment as a whole.
+    /// Version of a task's function. That of the entry's is the deployment as a whole, unless an
+    /// orchestrator runs the tasks.
     #[must_use]
-    pub fn entry_version(&self) -> &str {
-        self.versions.first().map_or("$LATEST", |(_, version)| version)
+    pub fn version(&self, task: &TaskName) -> &str {
+        self.versions.get(task).map_or("$LATEST", String::as_str)
     }
 }
 
@@ -638,17 +639,23 @@ impl<'a> Deployer<'a> {
         (!configs.is_empty()).then_some(configs)
     }
 
-    /// Makes production call a deployment: moves the alias of the entry's function.
+    /// Makes production call a deployment: moves the alias of the entry's function, or of every function
+    /// that an orchestrator invokes.
     ///
     /// # Errors
     /// If the endpoint refuses.
     pub async fn promote(&self, deployed: &Deployed) -> Result<(), DeployError> {
-        let entry = self.project.workflow.entry().0.as_str();
-        let version = deployed.entry_version();
+        for root in self.project.workflow.roots() {
+            self.move_alias(&root.0, deployed.version(root)).await?;
+        }
+        Ok(())
+    }
+
+    async fn move_alias(&self, function: &str, version: &str) -> Result<(), DeployError> {
         let lambda = &self.endpoint.lambda;
         let moved = lambda
             .update_alias()
-            .function_name(entry)
+            .function_name(function)
             .name(LIVE_ALIAS)
             .function_version(version)
             .send()
@@ -657,14 +664,14 @@ impl<'a> Deployer<'a> {
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some("ResourceNotFoundException") => lambda
                 .create_alias()
-                .function_name(entry)
+                .function_name(function)
                 .name(LIVE_ALIAS)
                 .function_version(version)
                 .send()
                 .await
                 .map(drop)
-                .map_err(refused("creation of the alias `live`", entry)),
-            Err(error) => Err(refused("moving the alias `live`", entry)(error)),
+                .map_err(refused("creation of the alias `live`", function)),
+            Err(error) => Err(refused("moving the alias `live`", function)(error)),
         }
     }
 

@@ -20,6 +20,18 @@ pub trait Lab {
         effort: Effort,
     ) -> impl Future<Output = Result<Vec<Vec<Execution>>, MeasureError>>;
 
+    /// Measures a deployment that differs in nothing but sizes from the one that was measured this way
+    /// before: where the platform can do that, instances go on with other sizes, so that a trial takes
+    /// little more than its warm executions.
+    fn measure_sizes(
+        &self,
+        deployment: &Deployment,
+        executions: u32,
+    ) -> impl Future<Output = Result<Vec<Execution>, MeasureError>>;
+
+    /// Time that has passed, in seconds from any moment: the platform's own, if its time is not ours.
+    fn seconds(&self) -> f64;
+
     /// Verifies a fusion against the unfused workflow; nothing where functions give no answers.
     fn verify(
         &self,

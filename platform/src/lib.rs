@@ -4,30 +4,40 @@
 //! Architecture invariant: this is the only crate that names the SDK. It prints nothing; what
 //! happens is told as [`events::RunEvent`]s.
 
+mod asl;
 pub mod assemble;
 pub mod bundle;
+pub mod choice;
 pub mod command;
+mod condition_text;
 pub mod constraints;
 pub mod deploy;
 pub mod endpoint;
 pub mod events;
+mod flow_file;
 pub mod gate;
 pub mod image;
 pub mod input_error;
 pub mod interpolation;
+mod invocation;
 pub mod lab;
 pub mod load;
 pub mod logs;
 pub mod measure;
+mod model_section;
+pub mod objects;
 pub mod observe;
 pub mod optimize;
+mod orchestrate;
 pub mod package;
 pub mod package_form;
 pub mod payload;
+pub mod platform_file;
 mod policy;
 pub mod project;
 pub mod quantity;
 pub mod runtime_bench;
+pub mod simulation;
 pub mod status;
 pub mod verify;
 mod workflow_file;

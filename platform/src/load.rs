@@ -1,21 +1,23 @@
 //! Sends load: requests in a closed loop (so many at a time) or an open one (so many per second).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use aws_sdk_lambda::config::retry::RetryConfig;
-use aws_sdk_lambda::error::ProvideErrorMetadata;
-use aws_sdk_lambda::operation::RequestId;
-use aws_sdk_lambda::primitives::Blob;
 use optimizer::execution::Outcome;
+use optimizer::flow::StepName;
+use optimizer::workflow::TaskName;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::deploy::aws_message;
+use crate::deploy::{Deployed, LIVE_ALIAS};
 use crate::endpoint::Endpoint;
+use crate::invocation::{Invocation, Reply, function_error, invoke};
+use crate::objects::ObjectError;
+use crate::orchestrate::Orchestrator;
 use crate::payload::Request;
+use crate::project::Project;
 
 /// How requests follow each other.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,44 +44,101 @@ const OPEN_LOOP_LIMIT: usize = 1000;
 pub struct Sent {
     /// Root of the trace id that it carried.
     pub trace: String,
-    /// Request id of the invocation, empty if it was refused.
+    /// Request id of the entry's invocation; empty if it was refused, or if an orchestrator ran the
+    /// workflow.
     pub request_id: String,
+    /// What the orchestrator did, in the order of the start; none if the entry was invoked.
+    pub attempts: Option<Vec<Attempt>>,
     /// When it was sent, in microseconds since the Unix epoch.
     pub start_us: u64,
     /// Until the last byte of its answer, in microseconds.
     pub latency_us: u64,
     /// How it ended. A wrong answer counts as an error.
     pub outcome: Outcome,
-    /// HTTP status of the answer; 0 if there was none.
+    /// HTTP status of the answer; 0 if there was none, or if the orchestrator ended with a failure.
     pub status: u16,
-    /// `X-Amz-Function-Error` of the answer.
+    /// `X-Amz-Function-Error` of the answer, or the name of the orchestrator's failure.
     pub function_error: Option<String>,
-    /// What was answered: the result, the function error, or what the service said. Null if it was
-    /// not JSON.
+    /// What was answered: the result, the function error, or what the service or the orchestrator said.
+    /// Null if it was not JSON.
     pub answer: Value,
     /// What was answered, if it was not JSON.
     pub not_json: Option<Vec<u8>>,
 }
+
+/// An attempt of an orchestrator to run a task.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Attempt {
+    /// Step or state.
+    pub step: StepName,
+    /// Its task.
+    pub task: TaskName,
+    /// Request id of the invocation, empty if there was none.
+    pub request_id: String,
+    /// When it was started, in microseconds since the Unix epoch.
+    pub start_us: u64,
+    /// Until the orchestrator had the answer or did not wait for it any more, in microseconds.
+    pub duration_us: u64,
+    /// How it ended, as far as the orchestrator knows.
+    pub outcome: Outcome,
+}
+
+impl Sent {
+    /// Request ids of all invocations that were made for it from outside of functions.
+    pub fn request_ids(&self) -> impl Iterator<Item = &str> {
+        let attempts = self.attempts.iter().flatten().map(|attempt| &attempt.request_id);
+        let all = std::iter::once(&self.request_id).chain(attempts).map(String::as_str);
+        all.filter(|request| !request.is_empty())
+    }
+}
+
+/// Why nothing could be sent. That requests fail is a result, not an error.
+#[derive(Debug, thiserror::Error)]
+#[error("the workflow cannot be run")]
+pub struct LoadError(#[source] ObjectError);
 
 /// Where requests go.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
     /// Endpoint.
     pub endpoint: &'a Endpoint,
-    /// Function.
-    pub function: &'a str,
-    /// Version or alias.
-    pub qualifier: &'a str,
+    /// Project.
+    pub project: &'a Project,
+    /// Which of its deployments.
+    pub deployed: Version<'a>,
+}
+
+/// A deployment that requests go to.
+#[derive(Clone, Copy, Debug)]
+pub enum Version<'a> {
+    /// What production calls.
+    Live,
+    /// This one.
+    Of(&'a Deployed),
+}
+
+impl Target<'_> {
+    /// Version or alias of a task's function.
+    pub(crate) fn qualifier(&self, task: &TaskName) -> &str {
+        match self.deployed {
+            Version::Live => LIVE_ALIAS,
+            Version::Of(deployed) => deployed.version(task),
+        }
+    }
 }
 
 /// Sends the requests and returns them in their order. `on_sent` is told of each as it is
 /// answered.
+///
+/// # Errors
+/// If the store for large data cannot be used.
 pub async fn send(
     target: Target<'_>,
     requests: &[Request],
     pace: Pace,
     on_sent: impl Fn(&Sent),
-) -> Vec<Sent> {
+) -> Result<Vec<Sent>, LoadError> {
+    let receiver = Arc::new(Receiver::new(target).map_err(LoadError)?);
     let (slots, mut schedule) = match pace {
         Pace::Closed { concurrency } => (concurrency.max(1), None),
         Pace::Open { rate_per_second, seed } => {
@@ -107,11 +166,9 @@ pub async fn send(
         while let Some(done) = tasks.try_join_next() {
             keep(done);
         }
-        let client = target.endpoint.lambda.clone();
-        let (function, qualifier) = (target.function.to_owned(), target.qualifier.to_owned());
-        let request = request.clone();
+        let (receiver, request) = (Arc::clone(&receiver), request.clone());
         tasks.spawn(async move {
-            let one = send_one(&client, function, qualifier, &request).await;
+            let one = receiver.send(&request).await;
             drop(slot);
             (number, one)
         });
@@ -119,88 +176,81 @@ pub async fn send(
     while let Some(done) = tasks.join_next().await {
         keep(done);
     }
-    sent.into_iter().flatten().collect()
+    Ok(sent.into_iter().flatten().collect())
 }
 
-async fn send_one(
-    client: &aws_sdk_lambda::Client,
-    function: String,
-    qualifier: String,
-    request: &Request,
-) -> Sent {
-    let trace = new_trace();
-    let header = format!("Root={trace};Sampled=1");
-    let operation = client
-        .invoke()
-        .function_name(function)
-        .qualifier(qualifier)
-        .payload(Blob::new(request.body.to_string()))
-        .customize()
-        // A retried request would execute the workflow twice and be measured once.
-        .config_override(
-            aws_sdk_lambda::config::Builder::new().retry_config(RetryConfig::disabled()),
-        )
-        .mutate_request(move |http| {
-            http.headers_mut().insert("X-Amzn-Trace-Id", header.clone());
-        });
-    let start_us = unix_us();
-    let started = Instant::now();
-    let result = operation.send().await;
-    let latency_us = started.elapsed().as_micros() as u64;
+/// What requests are sent to.
+enum Receiver {
+    /// The entry's function: the workflow runs itself.
+    Function { client: aws_sdk_lambda::Client, function: String, qualifier: String },
+    /// The orchestrator of its flow.
+    Orchestrator(Arc<Orchestrator>),
+}
+
+impl Receiver {
+    fn new(target: Target<'_>) -> Result<Self, ObjectError> {
+        let workflow = &target.project.workflow;
+        match workflow.flow() {
+            Some(flow) => Ok(Self::Orchestrator(Arc::new(Orchestrator::new(target, flow)?))),
+            None => Ok(Self::Function {
+                client: target.endpoint.lambda.clone(),
+                function: workflow.entry().0.clone(),
+                qualifier: target.qualifier(workflow.entry()).to_owned(),
+            }),
+        }
+    }
+
+    async fn send(&self, request: &Request) -> Sent {
+        match self {
+            Self::Orchestrator(orchestrator) => Arc::clone(orchestrator).execute(request).await,
+            Self::Function { client, function, qualifier } => {
+                let trace = new_trace();
+                let payload = request.body.to_string().into_bytes();
+                let invocation = invoke(client, function, qualifier, payload, &trace).await;
+                sent(trace, invocation, request)
+            }
+        }
+    }
+}
+
+/// What came of a request to the entry's function.
+fn sent(trace: String, invocation: Invocation, request: &Request) -> Sent {
     let mut sent = Sent {
         trace,
         request_id: String::new(),
-        start_us,
-        latency_us,
+        attempts: None,
+        start_us: invocation.start_us,
+        latency_us: invocation.duration_us,
         outcome: Outcome::Refused,
-        status: 0,
+        status: invocation.status,
         function_error: None,
         answer: Value::Null,
         not_json: None,
     };
-    match result {
-        Ok(output) => {
-            let body = output.payload().map(Blob::as_ref).unwrap_or_default();
-            match serde_json::from_slice(body) {
+    match invocation.reply {
+        Reply::Answered { request_id, function_error: error, body } => {
+            match serde_json::from_slice(&body) {
                 Ok(answer) => sent.answer = answer,
-                Err(_) => sent.not_json = Some(body.to_vec()),
+                Err(_) => sent.not_json = Some(body),
             }
-            sent.outcome = match output.function_error() {
+            sent.outcome = match &error {
                 Some(_) => function_error(&sent.answer),
                 None if request.accepts(&sent.answer) => Outcome::Ok,
                 None => Outcome::Error,
             };
-            sent.status = u16::try_from(output.status_code()).unwrap_or_default();
-            sent.function_error = output.function_error().map(str::to_owned);
-            sent.request_id = output.request_id().unwrap_or_default().to_owned();
+            sent.function_error = error;
+            sent.request_id = request_id;
         }
-        Err(error) => {
-            // A throttled request and a broken connection alike never became an invocation that
-            // could be followed.
-            let message = aws_message(&error);
-            let code = error.code().unwrap_or("NoAnswer").to_owned();
-            sent.status = error.raw_response().map_or(0, |response| response.status().as_u16());
+        Reply::Refused { code, message } => {
+            let code = code.unwrap_or_else(|| "NoAnswer".to_owned());
             sent.answer = serde_json::json!({ "code": code, "message": message });
         }
     }
     sent
 }
 
-/// What a function error's payload says happened.
-fn function_error(payload: &Value) -> Outcome {
-    match payload["errorType"].as_str().unwrap_or_default() {
-        "Sandbox.Timedout" => Outcome::Timeout,
-        "Runtime.OutOfMemory" => Outcome::OutOfMemory,
-        "Runtime.ExitError" => Outcome::Crash,
-        _ if payload["errorMessage"].as_str().is_some_and(|m| m.contains("Task timed out")) => {
-            Outcome::Timeout
-        }
-        _ => Outcome::Error,
-    }
-}
-
 /// A new root of a trace id: version, seconds since the epoch and 96 random bits.
-fn new_trace() -> String {
+pub(crate) fn new_trace() -> String {
     let random = uuid::Uuid::new_v4().simple().to_string();
     format!("1-{:08x}-{}", unix_us() / 1_000_000, &random[..24])
 }
@@ -213,23 +263,7 @@ pub(crate) fn unix_us() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn function_errors_tell_what_happened() {
-        for (payload, outcome) in [
-            (json!({"errorType": "Sandbox.Timedout"}), Outcome::Timeout),
-            (json!({"errorMessage": "2026 r Task timed out after 3.00 seconds"}), Outcome::Timeout),
-            (json!({"errorType": "Runtime.OutOfMemory"}), Outcome::OutOfMemory),
-            (json!({"errorType": "Runtime.ExitError"}), Outcome::Crash),
-            (json!({"errorType": "ValueError", "errorMessage": "no"}), Outcome::Error),
-            (Value::Null, Outcome::Error),
-        ] {
-            assert_eq!(function_error(&payload), outcome, "{payload}");
-        }
-    }
 
     #[test]
     fn traces_are_x_ray_roots_and_differ() {

@@ -12,7 +12,7 @@ use std::fmt;
 use indexmap::{Equivalent, IndexSet};
 use optimizer::deployment::Deployment;
 use optimizer::execution::Outcome;
-use optimizer::workflow::TaskName;
+use optimizer::workflow::{TaskName, Workflow};
 use wire::log::{Entry, entries, split};
 use wire::payload::RecordedPayload;
 use wire::record::{CallKind, CallOutcome, CallRecord, CallSite};
@@ -401,12 +401,16 @@ impl Logs {
     /// Invocations that no call record names, of functions whose task is inlined, by function: calls
     /// that went past the supervisor, as those of an SDK do that ignores `AWS_ENDPOINT_URL_LAMBDA`.
     #[must_use]
-    pub fn past_supervisor(&self, deployment: &Deployment) -> BTreeMap<TaskName, usize> {
+    pub fn past_supervisor(
+        &self,
+        workflow: &Workflow,
+        deployment: &Deployment,
+    ) -> BTreeMap<TaskName, usize> {
         let inlined: BTreeSet<&TaskName> =
             deployment.functions().values().flat_map(|function| &function.inlined).collect();
-        // The entry's own invocations come from outside.
-        let entry = deployment.functions().keys().next();
-        let counts = |name: &TaskName| inlined.contains(name) && entry != Some(name);
+        // Invocations of these come from outside.
+        let roots = workflow.roots();
+        let counts = |name: &TaskName| inlined.contains(name) && !roots.contains(&name);
         let counted: Vec<bool> = self.names.iter().map(counts).collect();
         let mut strays = BTreeMap::new();
         for row in self.invocations.iter().filter(|row| row.caller == NONE) {

@@ -6,6 +6,7 @@
 //! all arms alike.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use optimizer::deployment::Deployment;
 use optimizer::execution::{Execution, Outcome};
@@ -19,7 +20,7 @@ use crate::deploy::{DeployError, Deployed, Deployer};
 use crate::endpoint::Endpoint;
 use crate::events::{Observer, RunEvent};
 use crate::lab::Lab;
-use crate::load::{self, Pace, Sent, Target};
+use crate::load::{self, LoadError, Pace, Sent, Target, Version};
 use crate::observe::{self, ObserveError};
 use crate::optimize::Verification;
 use crate::payload::Request;
@@ -41,6 +42,9 @@ pub enum MeasureError {
     /// `prepare` failed.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// Nothing could be sent.
+    #[error(transparent)]
+    Load(#[from] LoadError),
 }
 
 /// How much to measure.
@@ -67,6 +71,7 @@ pub struct Bench<'a> {
     /// Told of progress.
     pub observer: &'a dyn Observer,
     generation: AtomicU64,
+    started: Instant,
 }
 
 impl<'a> Bench<'a> {
@@ -80,7 +85,16 @@ impl<'a> Bench<'a> {
         seed: u64,
         observer: &'a dyn Observer,
     ) -> Self {
-        Self { endpoint, project, deployer, prices, seed, observer, generation: AtomicU64::new(1) }
+        Self {
+            endpoint,
+            project,
+            deployer,
+            prices,
+            seed,
+            observer,
+            generation: AtomicU64::new(1),
+            started: Instant::now(),
+        }
     }
 
     /// Measures deployments side by side; returns the executions of each, cold ones included, in
@@ -109,11 +123,12 @@ impl<'a> Bench<'a> {
             for ((arm, sent), executions) in arms.iter().zip(&sent).zip(&mut executions) {
                 let tasks = self.project.tasks.keys();
                 let logs = observe::logs(self.endpoint, tasks, sent).await?;
-                let calls = logs.past_supervisor(arm);
+                let calls = logs.past_supervisor(&self.project.workflow, arm);
                 if !calls.is_empty() {
                     self.observer.on_event(RunEvent::PastSupervisor { calls });
                 }
-                executions.extend(observe::executions(&logs, arm, sent, &self.prices));
+                let workflow = &self.project.workflow;
+                executions.extend(observe::executions(&logs, arm, sent, workflow, &self.prices));
             }
             for deployed in &deployed {
                 self.deployer.retire(deployed).await?;
@@ -147,12 +162,12 @@ impl<'a> Bench<'a> {
                 let now: Vec<Request> = queue.drain(..turn.min(queue.len())).collect();
                 let target = Target {
                     endpoint: self.endpoint,
-                    function: &self.project.workflow.entry().0,
-                    qualifier: arms[arm].entry_version(),
+                    project: self.project,
+                    deployed: Version::Of(&arms[arm]),
                 };
                 let pace = Pace::Closed { concurrency: 1 };
-                sent[arm]
-                    .extend(load::send(target, &now, pace, |one| progress.answered(one)).await);
+                let answered = load::send(target, &now, pace, |one| progress.answered(one)).await?;
+                sent[arm].extend(answered);
             }
             turn = TURN;
         }
@@ -171,6 +186,20 @@ impl Lab for Bench<'_> {
         effort: Effort,
     ) -> Result<Vec<Vec<Execution>>, MeasureError> {
         Bench::measure(self, arms, effort).await
+    }
+
+    async fn measure_sizes(
+        &self,
+        deployment: &Deployment,
+        executions: u32,
+    ) -> Result<Vec<Execution>, MeasureError> {
+        let effort = Effort { executions, rounds: 1 };
+        let mut measured = Bench::measure(self, &[deployment], effort).await?;
+        Ok(measured.remove(0))
+    }
+
+    fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
     }
 
     async fn verify(

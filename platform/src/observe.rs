@@ -6,7 +6,7 @@ use std::time::Duration;
 use optimizer::deployment::Deployment;
 use optimizer::execution::Execution;
 use optimizer::price::PriceBook;
-use optimizer::workflow::TaskName;
+use optimizer::workflow::{TaskName, Workflow};
 
 use crate::assemble;
 use crate::deploy::{aws_message, log_group};
@@ -55,9 +55,11 @@ pub fn executions(
     logs: &Logs,
     deployment: &Deployment,
     sent: &[Sent],
+    workflow: &Workflow,
     prices: &PriceBook,
 ) -> Vec<Execution> {
-    sent.iter().filter_map(|one| assemble::execution(one, logs, deployment, prices)).collect()
+    let execution = |one| assemble::execution(one, logs, deployment, workflow, prices);
+    sent.iter().filter_map(execution).collect()
 }
 
 /// The functions' logs since the first request was sent, once everything that the requests caused
@@ -81,8 +83,8 @@ pub async fn logs(
         for group in &groups {
             read_group(endpoint, group, from_ms, &mut seen, |line| logs.read_line(line)).await?;
         }
-        let answered = sent.iter().filter(|one| !one.request_id.is_empty());
-        let mut missing = answered.filter_map(|one| logs.missing(&one.request_id));
+        let mut missing =
+            sent.iter().filter_map(|one| one.request_ids().find_map(|id| logs.missing(id)));
         let Some(example) = missing.next() else { return Ok(logs) };
         if started.elapsed() > LOG_LIMIT {
             let missing = 1 + missing.count();

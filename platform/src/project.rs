@@ -4,21 +4,25 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
+use optimizer::flow::Flow;
 pub use optimizer::gate::Architecture;
 use optimizer::gate::{Configuration, DEFAULT_EPHEMERAL_STORAGE_MB, Family};
+use optimizer::performance_model::Models;
 use optimizer::price::PriceBook;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
 use optimizer::workflow::{Call, CallKind, Slo, Task, TaskName, Workflow, WorkflowError};
 use serde_saphyr::{Location, Spanned};
 
+use crate::choice::lambda_prices;
 use crate::constraints::Constraints;
 use crate::input_error::InputError;
 use crate::interpolation::interpolate;
+use crate::objects::ObjectSettings;
 use crate::payload::{PayloadTemplates, Template};
 use crate::quantity::{DurationUs, MegaBytes};
 use crate::workflow_file::{CallWord, TaskSection, WorkflowFile};
-use crate::{package, policy};
+use crate::{flow_file, package, policy};
 
 /// Variable that a workflow file's values may use for the folder the file is in.
 const WORKFLOW_DIRECTORY: &str = "WORKFLOW_DIRECTORY";
@@ -46,10 +50,14 @@ pub struct Project {
     pub environment: BTreeMap<String, String>,
     /// Directories of this machine that functions on the local backend see at the same path.
     pub local_directories: Vec<PathBuf>,
+    /// Where an orchestrator puts data that are too large for an invocation.
+    pub objects: Option<ObjectSettings>,
     /// What requests carry.
     pub payloads: PayloadTemplates,
     /// What the user says about fusing and sizing.
     pub constraints: Constraints,
+    /// How the tasks behave when they are simulated, of those that have a `model`.
+    pub models: Models,
 }
 
 /// How one task is deployed.
@@ -124,13 +132,10 @@ impl Project {
         Resolver { file, directory, variables: &variables }.resolve(raw)
     }
 
-    /// What executions cost, by the architecture of the entry.
+    /// What executions cost on Lambda, by the architecture of the entry.
     #[must_use]
     pub fn prices(&self) -> PriceBook {
-        match self.tasks[self.workflow.entry()].configuration.architecture {
-            Architecture::X86_64 => PriceBook::lambda_x86(),
-            Architecture::Arm64 => PriceBook::lambda_arm64(),
-        }
+        lambda_prices(self.tasks[self.workflow.entry()].configuration.architecture)
     }
 
     /// Checks what only exists once `build` has run: every task's package.
@@ -186,6 +191,19 @@ impl Resolver<'_> {
             templates.push(template);
         }
         let payloads = PayloadTemplates::new(templates).expect("each template is checked above");
+        let objects = self.objects(&raw)?;
+        let mut local_directories = self.local_directories(&raw.local.directories)?;
+        let folder = objects.iter().map(|objects| &objects.folder);
+        // Functions read and write there.
+        local_directories.extend(
+            folder.filter(|it| !local_directories.contains(it)).cloned().collect::<Vec<_>>(),
+        );
+        let mut models = Models::new();
+        for (name, task) in &raw.tasks {
+            if let Some(model) = &task.model {
+                models.insert(TaskName(name.value.clone()), model.resolve(self)?);
+            }
+        }
         Ok(Project {
             file: self.file.to_owned(),
             directory: self.directory.to_owned(),
@@ -194,10 +212,22 @@ impl Resolver<'_> {
             build: raw.build,
             prepare: raw.prepare,
             environment,
-            local_directories: self.local_directories(&raw.local.directories)?,
+            local_directories,
+            objects,
             payloads,
             constraints,
+            models,
         })
+    }
+
+    /// The workflow file, as the user named it.
+    pub(crate) fn file(&self) -> &Path {
+        self.file
+    }
+
+    /// Absolute path of the folder that it is in.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory
     }
 
     pub(crate) fn error(
@@ -215,7 +245,7 @@ impl Resolver<'_> {
     }
 
     /// Names become function names, so they have to be ones.
-    fn check_name(&self, what: &str, name: &Spanned<String>) -> Result<(), InputError> {
+    pub(crate) fn check_name(&self, what: &str, name: &Spanned<String>) -> Result<(), InputError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if !name.value.is_empty() && name.value.len() <= 64 && name.value.chars().all(plain) {
             return Ok(());
@@ -393,12 +423,29 @@ impl Resolver<'_> {
         }
         let DurationUs(latency_us) = raw.slo.latency;
         let slo = Slo { latency_us, percentile: raw.slo.percentile.value };
-        let entry = TaskName(raw.entry.value.clone());
-        Workflow::new(raw.name.value.clone(), entry, slo, tasks, &calls).map_err(|error| {
+        let flow = flow_file::resolve(self, raw)?;
+        let flow_tasks = flow.as_ref().map(Flow::tasks).unwrap_or_default();
+        let entry = match (&raw.entry, flow_tasks.first()) {
+            (Some(entry), _) => TaskName(entry.value.clone()),
+            (None, Some((_, task))) => (*task).clone(),
+            (None, None) => {
+                let at = raw.state_machine.as_ref().map_or(Location::UNKNOWN, |it| it.referenced);
+                let next_step = "add a state of the type Task";
+                return Err(self.error(at, WorkflowError::NoTask.to_string(), next_step));
+            }
+        };
+        let workflow = Workflow::new(raw.name.value.clone(), entry, slo, tasks, &calls);
+        let workflow = workflow.and_then(|workflow| match flow {
+            Some(flow) => workflow.with_flow(flow),
+            None => Ok(workflow),
+        });
+        workflow.map_err(|error| {
             match &error {
-                WorkflowError::UnknownTask(_) | WorkflowError::NoTask => {
-                    self.unknown_task(raw, &raw.entry)
-                }
+                // The tasks of a flow are checked where it is read.
+                WorkflowError::UnknownTask(_) | WorkflowError::NoTask => match &raw.entry {
+                    Some(entry) => self.unknown_task(raw, entry),
+                    None => self.error(Location::UNKNOWN, error.to_string(), "correct `tasks`"),
+                },
                 WorkflowError::Percentile(_) => self.error(
                     raw.slo.percentile.referenced,
                     error.to_string(),
@@ -426,6 +473,29 @@ impl Resolver<'_> {
             format!("there is no task `{}`", name.value),
             &format!("add it under `tasks`, or use one of: {}", known.join(", ")),
         )
+    }
+
+    fn objects(&self, raw: &WorkflowFile) -> Result<Option<ObjectSettings>, InputError> {
+        let Some(section) = &raw.objects else { return Ok(None) };
+        if raw.entry.is_some() {
+            return Err(self.error(
+                section.referenced,
+                "`objects` is for data that an orchestrator passes on",
+                "remove it, or run the tasks with `steps` or `stateMachine`",
+            ));
+        }
+        let text = self.interpolate(&section.value.folder)?;
+        if text.contains("://") {
+            return Err(self.error(
+                section.value.folder.referenced,
+                format!("`{text}` is no folder"),
+                "name a folder; on AWS, a file system that all the functions mount at this path and                  this machine too",
+            ));
+        }
+        Ok(Some(ObjectSettings {
+            folder: self.directory.join(text).components().collect(),
+            above_bytes: section.value.above.map(|MegaBytes(mb)| (mb as usize) << 20),
+        }))
     }
 
     /// Absolute paths; `-path` may be missing, as in systemd's units, and what lies in the
@@ -460,12 +530,12 @@ fn max_payload_mb(task: &TaskSection) -> BTreeMap<TaskName, u32> {
     sized.map(|(callee, MegaBytes(mb))| (TaskName(callee.value.clone()), mb)).collect()
 }
 
-fn position(at: Location) -> (u64, u64) {
+pub(crate) fn position(at: Location) -> (u64, u64) {
     (at.line(), at.column())
 }
 
 /// The error without the position, which is shown before it.
-fn plain_message(error: &serde_saphyr::Error) -> String {
+pub(crate) fn plain_message(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     match text.rfind(" at line ") {
         Some(at) => text[..at].to_owned(),
@@ -545,7 +615,7 @@ tasks:
         check_error(
             "calls:",
             "call:",
-            "w.yaml:6:19: unknown field `call`, expected one of code, runtime, handler, memory, timeout, role, environment, calls, architecture, vpc, layers, fileSystems, ephemeralStorage, reservedConcurrency, policy, triggers",
+            "w.yaml:6:19: unknown field `call`, expected one of code, runtime, handler, memory, timeout, role, environment, calls, architecture, vpc, layers, fileSystems, ephemeralStorage, reservedConcurrency, policy, triggers, model",
         );
         check_error(
             "runtime: provided.al2023",
@@ -563,6 +633,129 @@ tasks:
             "}",
             "w.yaml:4:72: the environment variable URL is not set and no default is given (`${URL:-default}`)",
         );
+    }
+
+    const STEPS: &str = "\
+name: w
+slo: { latency: 500ms }
+defaults: { runtime: provided.al2023 }
+tasks: { a: { code: ./a, calls: { c: sync } }, b: { code: ./b }, c: { code: ./c } }
+steps:
+  split: { task: b }
+  each: { after: [split], map: { items: /l, concurrency: 2 }, task: a, retry: { attempts: 2, interval: 100ms } }
+  b:
+  join: { after: [each, b], task: a, when: /each exists, catch: [ { errors: [E], task: c } ] }
+";
+
+    #[test]
+    fn steps_are_resolved() {
+        let project = parse(STEPS).unwrap();
+        assert_eq!(project.workflow.entry().0, "b");
+        let roots: Vec<&str> = project.workflow.roots().iter().map(|it| it.0.as_str()).collect();
+        assert_eq!(roots, ["b", "a", "c"]);
+        let Some(Flow::Steps(steps)) = project.workflow.flow() else { panic!("no steps") };
+        let each = steps.get("each").unwrap();
+        assert_eq!((each.task.0.as_str(), each.after.as_slice()), ("a", &["split".to_owned()][..]));
+        let map = each.map.as_ref().unwrap();
+        assert_eq!((map.items.as_str(), map.concurrency), ("/l", Some(2)));
+        let retry = &each.retry[0];
+        assert_eq!((retry.attempts, retry.interval_us, retry.backoff), (2, 100_000, 2.0));
+        assert_eq!(retry.errors, ["States.ALL"]);
+        assert_eq!(steps.get("join").unwrap().catch[0].errors, ["E"]);
+    }
+
+    #[test]
+    fn wrong_steps_say_where_and_what() {
+        for (from, to, expect) in [
+            ("task: b }", "task: x }", "w.yaml:6:18: there is no task `x`"),
+            (
+                "after: [split]",
+                "after: [cut]",
+                "w.yaml:7:19: step `each` comes after `cut`, and there is no such step",
+            ),
+            (
+                "split: { task: b }",
+                "split: { task: b, after: [join] }",
+                "w.yaml:6:29: steps wait for each other: split, each, join",
+            ),
+            ("items: /l", "items: l", "w.yaml:7:32: `l` is no place of a list"),
+            ("concurrency: 2", "concurrency: 0", "w.yaml:7:32: a concurrency is at least 1"),
+            (
+                "/each exists",
+                "/each is list",
+                "w.yaml:9:44: `when` of step `join`: after `is` stands null, boolean, number or string",
+            ),
+            ("task: c }", "task: d }", "w.yaml:9:88: there is no task `d`"),
+            (
+                "attempts: 2",
+                "tries: 2",
+                "w.yaml:7:81: unknown field `tries`, expected one of errors, attempts, interval, backoff, longest",
+            ),
+            ("attempts: 2", "backoff: 0.5", "w.yaml:7:90: a backoff is a number from 1 to 1000"),
+            ("  b:\n", "  b c:\n", "w.yaml:8:3: `b c` cannot name a step"),
+            (
+                "name: w\n",
+                "name: w\nentry: a\n",
+                "w.yaml:7:3: the file has more than one of the keys `entry`, `steps` and `stateMachine`",
+            ),
+            (
+                "steps:",
+                "x: 1\nsteps:",
+                "w.yaml:5:1: unknown field `x`, expected one of name, entry, steps, stateMachine, slo, defaults, build, prepare, local, objects, tasks, payloads, constraints",
+            ),
+        ] {
+            assert!(STEPS.contains(from), "{from}");
+            let error = parse(&STEPS.replacen(from, to, 1)).expect_err(to);
+            assert!(!error.next_step.is_empty());
+            assert_eq!(error.to_string(), expect, "{to}");
+        }
+        let none = parse(STEPS.split("steps:").next().unwrap()).unwrap_err();
+        let expect = "w.yaml: the file has none of the keys `entry`, `steps` and `stateMachine`";
+        assert_eq!(none.to_string(), expect);
+    }
+
+    #[test]
+    fn large_data_go_to_a_folder_that_functions_see() {
+        let with = |objects: &str| parse(&format!("{STEPS}objects: {{ {objects} }}"));
+        let project = with("folder: ./o/./p, above: 2MB").unwrap();
+        let folder = PathBuf::from("/p/o/p");
+        assert_eq!(project.local_directories, std::slice::from_ref(&folder));
+        assert_eq!(project.objects, Some(ObjectSettings { folder, above_bytes: Some(2 << 20) }));
+        let error = with("folder: \"s3://b/p\"").unwrap_err();
+        assert_eq!(error.to_string(), "w.yaml:10:20: `s3://b/p` is no folder");
+        let error = parse(&format!("{GOOD}objects: {{ folder: o }}")).unwrap_err();
+        let expect = "w.yaml:8:10: `objects` is for data that an orchestrator passes on";
+        assert_eq!(error.to_string(), expect);
+    }
+
+    #[test]
+    fn a_state_machine_is_in_the_file_or_beside_it() {
+        let with = |machine: &str| STEPS.split("steps:").next().unwrap().to_owned() + machine;
+        let inline = "stateMachine:\n  StartAt: A\n  States:\n    A: { Type: Task, Resource: b, End: true }\n";
+        let project = parse(&with(inline)).unwrap();
+        assert!(matches!(project.workflow.flow(), Some(Flow::States(_))));
+        assert_eq!(project.workflow.entry().0, "b");
+
+        let wrong = parse(&with(&inline.replace("Resource: b", "Resource: x"))).unwrap_err();
+        assert_eq!(wrong.to_string(), "w.yaml:8:32: state `A`: there is no task `x`");
+        let none = parse(&with("stateMachine: ./m.asl.json")).unwrap_err();
+        let expect =
+            "w.yaml:5:15: the state machine ./m.asl.json cannot be read: there is no such file";
+        assert_eq!(none.to_string(), expect);
+        let pass = parse(&with("stateMachine: { StartAt: A, States: { A: { Type: Succeed } } }"));
+        let expect = "w.yaml:5:15: the workflow invokes no task";
+        assert_eq!(pass.unwrap_err().to_string(), expect);
+
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("m.yaml"), &inline["stateMachine:\n".len()..]).unwrap();
+        let text = with("stateMachine: m.yaml");
+        let read =
+            |text: &str| Project::parse(Path::new("some/w.yaml"), folder.path(), text, &|_| None);
+        assert_eq!(read(&text).unwrap().workflow.entry().0, "b");
+        let machine = "{\"StartAt\": \"A\",\n \"States\": {\"A\": {\"Type\": \"Activity\"}}}";
+        std::fs::write(folder.path().join("m.yaml"), machine).unwrap();
+        let error = read(&text).unwrap_err().to_string();
+        assert!(error.starts_with("some/m.yaml:2:27: state `A`: the state type"), "{error}");
     }
 
     #[test]

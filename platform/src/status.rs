@@ -4,11 +4,11 @@ use aws_sdk_lambda::error::ProvideErrorMetadata;
 use indexmap::IndexMap;
 use optimizer::deployment::Deployment;
 use optimizer::space::ResourceSpace;
-use optimizer::units::MemoryMb;
+use optimizer::units::{MemoryMb, MilliVcpu, Resources};
 use optimizer::workflow::TaskName;
 use serde::Serialize;
 
-use crate::deploy::{DeployError, LIVE_ALIAS, refused};
+use crate::deploy::{DeployError, LIVE_ALIAS, VCPU_VARIABLE, refused};
 use crate::endpoint::Endpoint;
 use crate::project::Project;
 
@@ -76,16 +76,20 @@ pub async fn live(
     endpoint: &Endpoint,
     project: &Project,
 ) -> Result<Option<Deployment>, DeployError> {
-    let entry = project.workflow.entry();
-    let alias = endpoint.lambda.get_alias().function_name(&entry.0).name(LIVE_ALIAS).send().await;
-    let version = match alias {
-        Ok(alias) => alias.function_version().unwrap_or_default().to_owned(),
-        Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
-        Err(error) => return Err(refused("looking up the alias of", &entry.0)(error)),
-    };
-    // From the entry's version along the pinned versions of what it calls.
+    let mut waiting = Vec::new();
+    for root in project.workflow.roots() {
+        let alias = endpoint.lambda.get_alias().function_name(&root.0).name(LIVE_ALIAS);
+        match alias.send().await {
+            Ok(alias) => {
+                let version = alias.function_version().unwrap_or_default().to_owned();
+                waiting.push((root.clone(), version));
+            }
+            Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
+            Err(error) => return Err(refused("looking up the alias of", &root.0)(error)),
+        }
+    }
+    // From the versions that are invoked from outside along the pinned versions of what they call.
     let mut groups = IndexMap::new();
-    let mut waiting = vec![(entry.clone(), version)];
     while let Some((root, version)) = waiting.pop() {
         if groups.contains_key(&root) {
             continue;
@@ -107,21 +111,23 @@ pub async fn live(
             .and_then(|text| serde_json::from_str(&text).ok())
             .unwrap_or_default();
         let memory = MemoryMb(configuration.memory_size().unwrap_or(128) as u32);
+        let usual = ResourceSpace::lambda().resources_for_memory(memory);
+        let vcpu = variable(VCPU_VARIABLE).and_then(|text| text.trim().parse::<f64>().ok());
+        let vcpu = vcpu.map_or(usual.vcpu, |vcpu| MilliVcpu((vcpu * 1000.0).round() as u32));
         for call in project.workflow.calls() {
             let made_here = call.caller == root || inlined.contains(&call.caller);
             if made_here && let Some(version) = routes.get(&call.callee) {
                 waiting.push((call.callee.clone(), version.clone()));
             }
         }
-        groups.insert(root, (inlined, memory));
+        groups.insert(root, (inlined, Resources { vcpu, memory }));
     }
     let inlined = |root: &TaskName| groups.get(root).map(|(inlined, _)| inlined.clone());
     let deployment =
         Deployment::from_groups(&project.workflow, |root| inlined(root).unwrap_or_default());
-    let space = ResourceSpace::lambda();
-    Ok(Some(groups.iter().fold(deployment, |deployment, (root, (_, memory))| {
+    Ok(Some(groups.iter().fold(deployment, |deployment, (root, (_, resources))| {
         match deployment.functions().contains_key(root) {
-            true => deployment.with_resources(root, space.resources_for_memory(*memory)),
+            true => deployment.with_resources(root, *resources),
             false => deployment,
         }
     })))

@@ -8,6 +8,9 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
+use crate::asl::Node;
+use crate::flow_file::StepSections;
+use crate::model_section::ModelSection;
 use crate::quantity::{DurationUs, MegaBytes};
 
 /// `fuseline.yaml`.
@@ -15,7 +18,11 @@ use crate::quantity::{DurationUs, MegaBytes};
 #[serde(deny_unknown_fields)]
 pub(crate) struct WorkflowFile {
     pub(crate) name: Spanned<String>,
-    pub(crate) entry: Spanned<String>,
+    pub(crate) entry: Option<Spanned<String>>,
+    pub(crate) steps: Option<StepSections>,
+    /// In Amazon States Language, or the path of a file with it.
+    #[serde(rename = "stateMachine")]
+    pub(crate) state_machine: Option<Spanned<Node>>,
     pub(crate) slo: SloSection,
     #[serde(default)]
     pub(crate) defaults: Settings,
@@ -23,6 +30,7 @@ pub(crate) struct WorkflowFile {
     pub(crate) prepare: Option<String>,
     #[serde(default)]
     pub(crate) local: LocalSection,
+    pub(crate) objects: Option<Spanned<ObjectsSection>>,
     pub(crate) tasks: IndexMap<Spanned<String>, TaskSection>,
     #[serde(default)]
     pub(crate) payloads: Vec<Spanned<PayloadSection>>,
@@ -87,6 +95,8 @@ pub(crate) struct TaskSection {
     pub(crate) policy: Option<Spanned<Value>>,
     #[serde(default)]
     pub(crate) triggers: Vec<String>,
+    /// How it behaves when it is simulated.
+    pub(crate) model: Option<ModelSection>,
 }
 
 /// A call: `sync`, `async`, or a map with more to say.
@@ -140,6 +150,14 @@ pub(crate) enum CallWord {
 pub(crate) struct LocalSection {
     #[serde(default)]
     pub(crate) directories: Vec<Spanned<String>>,
+}
+
+/// Where an orchestrator puts data that are too large for an invocation.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ObjectsSection {
+    pub(crate) folder: Spanned<String>,
+    pub(crate) above: Option<MegaBytes>,
 }
 
 #[derive(Debug, Deserialize)]

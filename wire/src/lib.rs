@@ -5,7 +5,6 @@
 //! * [`payload`]: payloads in those lines, where the user asked for them;
 //! * [`report`]: Lambda's `REPORT` log line, written by the local backend and read by the driver;
 //! * [`log`]: all of them in the pages that a log is read in;
-//! * [`request_id`]: the ids that join them;
 //! * [`text`]: strings borrowed from those pages;
 //! * [`manifest`]: what is in a bundle, written by the driver and read by the supervisor;
 //! * [`function_name`]: the forms in which a Lambda function can be named.
@@ -16,5 +15,4 @@ pub mod manifest;
 pub mod payload;
 pub mod record;
 pub mod report;
-pub mod request_id;
 pub mod text;

@@ -89,7 +89,7 @@ impl Report {
             return self.status.is("Runtime.OutOfMemory");
         };
         match &self.status {
-            ReportStatus::Error(kind) => kind == "Runtime.OutOfMemory" || max + 1 >= memory,
+            ReportStatus::Error(kind) => kind == "Runtime.OutOfMemory" || max >= memory.saturating_sub(1),
             ReportStatus::Success => max > memory,
             ReportStatus::Timeout => false,
         }

@@ -43,8 +43,10 @@ pub(crate) async fn run(arguments: &DeployArguments) -> Result<(), CliError> {
                 let resources = deployment.functions()[task].resources;
                 text.push_str(&format!("  {task} version {version}: {resources}\n"));
             }
-            let entry = project.workflow.entry();
-            text.push_str(&format!("{entry}:{LIVE_ALIAS} calls it; next: fuseline invoke"));
+            let roots = project.workflow.roots();
+            let roots: Vec<String> = roots.iter().map(|it| format!("{it}:{LIVE_ALIAS}")).collect();
+            let calls = if roots.len() == 1 { "calls" } else { "call" };
+            text.push_str(&format!("{} {calls} it; next: fuseline invoke", roots.join(", ")));
             render::result(&text)
         }
     }

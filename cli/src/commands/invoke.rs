@@ -2,8 +2,7 @@
 
 use optimizer::execution::Outcome;
 use platform::command;
-use platform::deploy::LIVE_ALIAS;
-use platform::load::{self, Pace, Target};
+use platform::load::{self, Pace, Target, Version};
 use platform::payload::Request;
 
 use crate::arguments::InvokeArguments;
@@ -28,16 +27,29 @@ pub(crate) async fn run(arguments: &InvokeArguments) -> Result<(), CliError> {
             .await
             .map_err(|error| CliError::failed("the request cannot be prepared", &error))?;
     }
-    let target = Target {
-        endpoint: &endpoint,
-        function: &project.workflow.entry().0,
-        qualifier: LIVE_ALIAS,
-    };
+    let target = Target { endpoint: &endpoint, project: &project, deployed: Version::Live };
     let pace = Pace::Closed { concurrency: 1 };
-    let sent = load::send(target, &[request], pace, |_| {}).await.remove(0);
+    let sent = load::send(target, &[request], pace, |_| {})
+        .await
+        .map_err(|error| CliError::failed("the request was not sent", &error))?
+        .remove(0);
     render::json(&sent.answer)?;
     let latency_ms = sent.latency_us as f64 / 1000.0;
-    render::talk(&format!("{latency_ms:.1} ms, request {}, trace {}", sent.request_id, sent.trace));
+    let what = match &sent.attempts {
+        None => format!("request {}", sent.request_id),
+        Some(attempts) => format!("{} invocations", attempts.len()),
+    };
+    render::talk(&format!("{latency_ms:.1} ms, {what}, trace {}", sent.trace));
+    for attempt in sent.attempts.iter().flatten() {
+        let from_ms = attempt.start_us.saturating_sub(sent.start_us) as f64 / 1000.0;
+        render::talk(&format!(
+            "  {}: {:?} after {:.1} ms, from {from_ms:.1} ms, request {}",
+            attempt.step,
+            attempt.outcome,
+            attempt.duration_us as f64 / 1000.0,
+            attempt.request_id,
+        ));
+    }
     match sent.outcome {
         Outcome::Ok => Ok(()),
         Outcome::Refused => Err(CliError::Failed {

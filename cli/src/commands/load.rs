@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use optimizer::execution::Outcome;
 use optimizer::measurement::Measurement;
 use platform::command;
-use platform::deploy::LIVE_ALIAS;
 use platform::events::{Observer, RunEvent};
-use platform::load::{self, Pace, Target};
+use platform::load::{self, Pace, Target, Version};
 use platform::observe;
 use serde_json::json;
 
@@ -31,11 +30,7 @@ pub(crate) async fn run(arguments: &LoadArguments) -> Result<(), CliError> {
         Some(rate_per_second) => Pace::Open { rate_per_second, seed: arguments.seed },
         None => Pace::Closed { concurrency: usize::from(arguments.concurrency) },
     };
-    let to = Target {
-        endpoint: &endpoint,
-        function: &project.workflow.entry().0,
-        qualifier: LIVE_ALIAS,
-    };
+    let to = Target { endpoint: &endpoint, project: &project, deployed: Version::Live };
     let sent = load::send(to, &requests, pace, |one| {
         let this = u64::from(one.outcome != Outcome::Ok);
         progress.on_event(RunEvent::Progress {
@@ -44,17 +39,18 @@ pub(crate) async fn run(arguments: &LoadArguments) -> Result<(), CliError> {
             failed: failed.fetch_add(this, Ordering::Relaxed) + this,
         });
     })
-    .await;
+    .await
+    .map_err(|error| CliError::failed("nothing was sent", &error))?;
     let prices = project.prices();
     let tasks = project.tasks.keys();
     let logs = observe::logs(&endpoint, tasks, &sent)
         .await
         .map_err(|error| CliError::failed("the load was sent, but not measured", &error))?;
-    let calls = logs.past_supervisor(&deployment);
+    let calls = logs.past_supervisor(&project.workflow, &deployment);
     if !calls.is_empty() {
         progress.on_event(RunEvent::PastSupervisor { calls: calls.clone() });
     }
-    let executions = observe::executions(&logs, &deployment, &sent, &prices);
+    let executions = observe::executions(&logs, &deployment, &sent, &project.workflow, &prices);
     let measurement = Measurement::of(&deployment, &executions, arguments.seed);
     match target.format {
         Format::Json => render::json(&json!({

@@ -1,33 +1,57 @@
 //! `fuseline optimize`: the main job.
 
-use local_backend::Server;
+use local_backend::{InvokeOverhead, Server};
+use optimizer::aarc::AarcParameters;
+use optimizer::search::Standing;
+use optimizer::simulator::Overhead;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
+use platform::choice::{Choice, SizeChange};
 use platform::endpoint::Endpoint;
+use platform::lab::Lab;
 use platform::measure::{Bench, Effort};
-use platform::optimize::{self, Budget, Conditions, Parameters, Report, Strategy, Verification};
+use platform::optimize::{self, Budget, Conditions, Optimized, Parameters, Strategy, Verification};
 use platform::project::Project;
+use platform::simulation::Simulation;
 
-use crate::arguments::{Format, OptimizeArguments};
-use crate::error::CliError;
+use crate::arguments::{Format, MemoryRange, OptimizeArguments, Platform, StrategyName};
+use crate::error::{CliError, chain};
 use crate::progress::Progress;
 use crate::{render, session};
 
-/// Rounds, each with a cold execution, of a trial and of the final comparison.
-const TRIAL_ROUNDS: u32 = 2;
-const COMPARISON_ROUNDS: u32 = 5;
+/// Executions of a trial and of the final comparison, with rounds, each of which has a cold execution
+/// more. Those of orchestrated workflows take seconds to minutes.
+const NESTED: [Effort; 2] =
+    [Effort { executions: 40, rounds: 2 }, Effort { executions: 100, rounds: 5 }];
+const AARC: [Effort; 2] =
+    [Effort { executions: 1, rounds: 1 }, Effort { executions: 20, rounds: 2 }];
+/// Memory sizes on Lambda if none are given, as in the thesis's experiments.
+const USUAL_RANGE: MemoryRange = MemoryRange { smallest_mb: 128, largest_mb: 1024, step_mb: 128 };
 
 pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
-    let mut project = session::load_to_deploy(&arguments.target.file)?;
+    let file = &arguments.target.file;
+    let mut project = match arguments.target.platform {
+        Platform::Sim => session::load(file)?,
+        Platform::Local => session::load_to_deploy(file)?,
+    };
     if let Some(latency) = arguments.slo {
         let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         project.workflow = project.workflow.with_slo_latency(latency_us);
     }
-    let parameters = parameters(arguments, &project)?;
     let progress = Progress::new();
-    session::build(&project, &progress).await?;
+    let choice = Choice::of(arguments.space.as_deref(), arguments.prices.as_deref(), &project)?;
+    let (project, changes) = choice.apply(project)?;
+    for SizeChange { task, written, offered } in changes {
+        let space = choice.space.name();
+        progress.line(&format!("{task} gets {offered}: {space} does not offer its {written}"));
+    }
+    let parameters = parameters(arguments, &project, choice)?;
     let job = Job { arguments, project: &project, parameters: &parameters, progress: &progress };
-    let report = if arguments.target.endpoint.is_some() {
+    if arguments.target.platform == Platform::Sim {
+        return print(&job.simulate().await?, arguments.target.format);
+    }
+    session::build(&project, &progress).await?;
+    let optimized = if arguments.target.endpoint.is_some() {
         let endpoint = session::endpoint(&arguments.target).await?;
         let conditions = Conditions {
             platform: endpoint.url.clone(),
@@ -42,26 +66,75 @@ pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
         session::on_own_server(backend, seed, &progress, async |server| job.on(server).await)
             .await?
     };
-    match arguments.target.format {
-        Format::Json => render::json(&report),
-        Format::Text => render::result(&render::optimization(&report)),
+    print(&optimized, arguments.target.format)
+}
+
+fn print(optimized: &Optimized, format: Format) -> Result<(), CliError> {
+    match (optimized, format) {
+        (Optimized::Found(report), Format::Json) => render::json(report),
+        (Optimized::Found(report), Format::Text) => render::result(&render::optimization(report)),
+        (Optimized::Unreachable(report), format) => {
+            match format {
+                Format::Json => render::json(report)?,
+                Format::Text => render::result(&render::unreachable(report))?,
+            }
+            Err(CliError::Failed {
+                message: render::why_unreachable(report),
+                next_step: Some(match report.standing {
+                    Standing::Fails { .. } => "look at the functions' logs: `fuseline load` on a deployment shows what fails".into(),
+                    _ => "raise the latency objective (`slo`, --slo), or choose a platform with larger sizes (--space)".into(),
+                }),
+            })
+        }
     }
 }
 
-fn parameters(arguments: &OptimizeArguments, project: &Project) -> Result<Parameters, CliError> {
-    let range = arguments.memory;
-    let space = ResourceSpace::lambda()
-        .with_memory_range(MemoryMb(range.smallest_mb), MemoryMb(range.largest_mb), range.step_mb)
-        .map_err(|error| {
-            CliError::usage(format!("--memory: {error}"), "choose sizes within the range")
-        })?;
+fn strategy(arguments: &OptimizeArguments, project: &Project) -> Result<Strategy, CliError> {
+    match (arguments.strategy, project.workflow.flow()) {
+        (None | Some(StrategyName::Aarc), Some(_)) => Ok(Strategy::Aarc),
+        (None | Some(StrategyName::Nested), _) => Ok(Strategy::Nested),
+        (Some(StrategyName::Aarc), None) => Err(CliError::usage(
+            "--strategy aarc: the workflow has no `steps` and no state machine",
+            "use --strategy nested for functions that call each other",
+        )),
+    }
+}
+
+fn parameters(
+    arguments: &OptimizeArguments,
+    project: &Project,
+    choice: Choice,
+) -> Result<Parameters, CliError> {
+    let Choice { space, prices } = choice;
+    let strategy = strategy(arguments, project)?;
+    // The thesis's experiments with Algorithm 3.2 had this range, those with AARC all there is.
+    let nested_on_lambda = strategy == Strategy::Nested && space == ResourceSpace::lambda();
+    let usual = nested_on_lambda.then_some(USUAL_RANGE);
+    let (space, memory_step_mb) = match arguments.memory.or(usual) {
+        None => (space, USUAL_RANGE.step_mb),
+        Some(MemoryRange { smallest_mb, largest_mb, step_mb }) => {
+            let ends = (MemoryMb(smallest_mb), MemoryMb(largest_mb));
+            let narrowed = space.with_memory_range(ends.0, ends.1, step_mb).map_err(|error| {
+                CliError::usage(format!("--memory: {error}"), "choose sizes within the range")
+            })?;
+            (narrowed, step_mb)
+        }
+    };
     let budget = Budget {
         executions: arguments.max_executions,
         usd: arguments.max_usd,
         seconds: arguments.max_minutes.map(|minutes| minutes * 60.0),
     };
-    let comparison = Effort { executions: arguments.comparison, rounds: COMPARISON_ROUNDS };
-    let least = optimize::least_executions(comparison);
+    let [trial, comparison] = match strategy {
+        Strategy::Nested => NESTED,
+        Strategy::Aarc => AARC,
+    };
+    let so_many = |usual: Effort, given: Option<u32>| Effort {
+        executions: given.unwrap_or(usual.executions),
+        ..usual
+    };
+    let comparison = so_many(comparison, arguments.comparison);
+    let least = optimize::least_executions(strategy, comparison);
     if let Some(most) = budget.executions.filter(|most| *most < least) {
         return Err(CliError::usage(
             format!(
@@ -71,14 +144,18 @@ fn parameters(arguments: &OptimizeArguments, project: &Project) -> Result<Parame
         ));
     }
     Ok(Parameters {
-        strategy: Strategy::Nested,
-        prices: project.prices(),
+        strategy,
+        prices,
         budget,
         seed: arguments.seed,
-        trial: Effort { executions: arguments.executions, rounds: TRIAL_ROUNDS },
+        trial: so_many(trial, arguments.executions),
         comparison,
+        aarc: AarcParameters {
+            validation_executions: comparison.executions,
+            ..AarcParameters::default()
+        },
         space,
-        memory_step_mb: range.step_mb,
+        memory_step_mb,
         verification: Verification {
             requests: arguments.verify,
             ignore: arguments.ignore.clone(),
@@ -97,7 +174,30 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    async fn on(&self, server: &Server) -> Result<Report, CliError> {
+    /// On the simulator, whose time is its own.
+    async fn simulate(&self) -> Result<Optimized, CliError> {
+        let overhead = match self.arguments.backend.invoke_overhead {
+            InvokeOverhead::None => Overhead { median_us: 0, p95_us: 0 },
+            InvokeOverhead::LogNormal { median_us, p95_us } => Overhead { median_us, p95_us },
+        };
+        let Parameters { prices, seed, .. } = self.parameters;
+        let simulation = Simulation::new(self.project, prices.clone(), overhead, *seed);
+        let simulation = simulation.map_err(|error| {
+            let file = self.project.file.display();
+            CliError::usage(
+                format!("{file}: --platform sim: {}", chain(&error)),
+                "describe how the task behaves; docs/WORKFLOW-FILE.md says how",
+            )
+        })?;
+        let conditions = Conditions {
+            platform: "sim".into(),
+            sandbox: "simulated".into(),
+            invoke_overhead: self.arguments.backend.invoke_overhead.to_string(),
+        };
+        self.optimize(&simulation, conditions).await
+    }
+
+    async fn on(&self, server: &Server) -> Result<Optimized, CliError> {
         let endpoint = Endpoint::at(&server.endpoint()).await;
         let conditions = Conditions {
             platform: "local".into(),
@@ -107,7 +207,11 @@ impl Job<'_> {
         self.run(&endpoint, conditions).await
     }
 
-    async fn run(&self, endpoint: &Endpoint, conditions: Conditions) -> Result<Report, CliError> {
+    async fn run(
+        &self,
+        endpoint: &Endpoint,
+        conditions: Conditions,
+    ) -> Result<Optimized, CliError> {
         let deployer = session::deployer(endpoint, self.project, &self.arguments.target)?;
         let bench = Bench::new(
             endpoint,
@@ -117,9 +221,18 @@ impl Job<'_> {
             self.parameters.seed,
             self.progress,
         );
-        let gate = platform::gate::gate(self.project, Some(&session::supervisor()?));
+        self.optimize(&bench, conditions).await
+    }
+
+    async fn optimize(
+        &self,
+        lab: &impl Lab,
+        conditions: Conditions,
+    ) -> Result<Optimized, CliError> {
+        let supervisor = session::supervisor().ok();
+        let gate = platform::gate::gate(self.project, supervisor.as_deref());
         let (project, parameters) = (self.project, self.parameters);
-        optimize::optimize(&bench, project, parameters, &gate, conditions, self.progress)
+        optimize::optimize(lab, project, parameters, &gate, conditions, self.progress)
             .await
             .map_err(|error| CliError::failed("the optimisation stopped", &error))
     }

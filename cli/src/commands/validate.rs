@@ -1,6 +1,7 @@
 //! `fuseline validate`: checks a workflow file and shows what it says.
 
 use optimizer::deployment::Deployment;
+use optimizer::flow::Flow;
 use optimizer::workflow::CallKind;
 use serde_json::json;
 
@@ -21,6 +22,10 @@ pub(crate) fn run(arguments: &ValidateArguments) -> Result<(), CliError> {
         return render::json(&json!({
             "workflow": workflow.name(),
             "entry": workflow.entry(),
+            "steps": workflow.flow().map(|flow| {
+                let steps = flow.tasks().into_iter();
+                steps.map(|(step, task)| json!({ "step": step, "task": task })).collect::<Vec<_>>()
+            }),
             "slo": workflow.slo(),
             "tasks": workflow.tasks(),
             "calls": calls,
@@ -30,13 +35,19 @@ pub(crate) fn run(arguments: &ValidateArguments) -> Result<(), CliError> {
     }
     let slo = workflow.slo();
     let latency_ms = slo.latency_us as f64 / 1000.0;
+    let starts = match workflow.flow() {
+        None => format!("entry {}", workflow.entry()),
+        Some(flow) => format!("{} steps", flow.tasks().len()),
+    };
     let mut text = format!(
-        "{}: {} tasks, entry {}, SLO p{} {latency_ms} ms\n",
+        "{}: {} tasks, {starts}, SLO p{} {latency_ms} ms\n",
         workflow.name(),
         workflow.tasks().len(),
-        workflow.entry(),
         slo.percentile
     );
+    for (step, task) in workflow.flow().map(Flow::tasks).unwrap_or_default() {
+        text.push_str(&format!("  step {step}: {task}\n"));
+    }
     for (name, task) in workflow.tasks() {
         text.push_str(&format!("  {name} ({})\n", task.resources));
         for call in workflow.calls().filter(|call| call.caller == *name) {

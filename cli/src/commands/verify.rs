@@ -28,6 +28,12 @@ pub(crate) async fn run(arguments: &VerifyArguments) -> Result<(), CliError> {
         }),
         None => None,
     };
+    if arguments.recorded && project.workflow.flow().is_some() {
+        return Err(CliError::usage(
+            "--recorded: what the functions of an orchestrated workflow record are not its requests",
+            "name requests with --payloads, or leave it out to have the templates' sent",
+        ));
+    }
     let progress = Progress::new();
     let job = Job { arguments, project: &project, fused: &fused, progress: &progress };
     // What was recorded is in the logs of functions that are deployed already.

@@ -18,7 +18,7 @@ use crate::bundle::BundleError;
 use crate::error::ApiError;
 use crate::function::{Settings, Version, host_architecture};
 use crate::preparation::Fault;
-use crate::registry::{Expected, NewCode, parse_name};
+use crate::registry::{Expected, Instances, NewCode, parse_name};
 
 type Reply = Result<Json<Value>, ApiError>;
 
@@ -80,7 +80,7 @@ pub(super) async fn create(
         true => registry.publish_prepared(&named.name, &Expected::default(), None)?,
         false => Arc::clone(&latest),
     };
-    prepare(&backend, &latest, None, Some(code)).await;
+    prepare(&backend, &latest, Instances::Replaced(None), Some(code)).await;
     Ok((StatusCode::CREATED, Json(version.describe())))
 }
 
@@ -99,7 +99,7 @@ async fn with_layers(backend: &Backend, settings: Settings) -> Result<Settings, 
 async fn prepare(
     backend: &Arc<Backend>,
     version: &Arc<Version>,
-    replaces: Option<Arc<Version>>,
+    instances: Instances,
     code: Option<NewCode>,
 ) {
     let (server, of) = (Arc::clone(backend), Arc::clone(version));
@@ -115,7 +115,7 @@ async fn prepare(
         let prepared = server.runtimes.prepare(of.runtimes()).await;
         prepared.map_err(|error| Fault { code: "InvalidRuntime", reason: error.to_string() })
     };
-    backend.prepare(version, replaces, work).await;
+    backend.prepare(version, instances, work).await;
 }
 
 async fn unpack(NewCode { bundle, zip }: NewCode) -> Result<(), Fault> {
@@ -218,8 +218,9 @@ pub(super) async fn update_configuration(
     let update: UpdateConfiguration = read_json(body).await?;
     let expected = Expected { revision_id: update.revision_id, code_sha256: None };
     let settings = with_layers(&backend, update.settings).await?;
-    let (before, after) = backend.registry.update(&name, &expected, settings, None)?;
-    prepare(&backend, &after, before, None).await;
+    let resizing = backend.host.resizing();
+    let (after, instances) = backend.registry.update(&name, &expected, settings, None, resizing)?;
+    prepare(&backend, &after, instances, None).await;
     Ok(Json(after.describe()))
 }
 
@@ -254,13 +255,18 @@ pub(super) async fn update_code(
     let expected = Expected { revision_id: update.revision_id, code_sha256: None };
     let settings = Settings::default();
     let bundle = Arc::clone(&code.bundle);
-    let (before, latest) =
-        backend.registry.update(&named.name, &expected, settings, Some(bundle))?;
+    let (latest, instances) = backend.registry.update(
+        &named.name,
+        &expected,
+        settings,
+        Some(bundle),
+        backend.host.resizing(),
+    )?;
     let version = match update.publish {
         true => backend.registry.publish_prepared(&named.name, &Expected::default(), None)?,
         false => Arc::clone(&latest),
     };
-    prepare(&backend, &latest, before, Some(code)).await;
+    prepare(&backend, &latest, instances, Some(code)).await;
     Ok(Json(version.describe()))
 }
 

@@ -9,7 +9,7 @@ use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::function::CPU_PERIOD_US;
-use crate::sandbox::MemoryUse;
+use crate::sandbox::{Limits, MemoryUse, ResizeError};
 
 const CPU: &str = "cpu";
 const MEMORY: &str = "memory";
@@ -216,12 +216,7 @@ impl Group {
     }
 
     /// Makes and limits the groups of an instance.
-    pub(crate) fn create(
-        parents: &Parents,
-        name: &str,
-        cpu_quota_us: u64,
-        memory_mb: u32,
-    ) -> io::Result<Self> {
+    pub(crate) fn create(parents: &Parents, name: &str, limits: Limits) -> io::Result<Self> {
         let group = Self {
             cpu: parents.cpu.as_ref().map(|parent| parent.join(name)),
             memory: parents.memory.as_ref().map(|parent| parent.join(name)),
@@ -229,13 +224,50 @@ impl Group {
         for directory in group.directories() {
             create_dir(directory)?;
         }
-        if let Some(cpu) = &group.cpu {
-            limit_cpu(cpu, cpu_quota_us)?;
-        }
-        if let Some(memory) = &group.memory {
-            limit_memory(memory, u64::from(memory_mb) << 20)?;
-        }
+        group.limit(limits)?;
         Ok(group)
+    }
+
+    fn limit(&self, limits: Limits) -> io::Result<()> {
+        if let Some(cpu) = &self.cpu {
+            limit_cpu(cpu, limits.cpu_quota_us)?;
+        }
+        if let Some(memory) = &self.memory {
+            limit_memory(memory, limits.memory_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Changes the limits of the processes that run in it.
+    pub(crate) fn resize(&self, limits: Limits) -> Result<(), ResizeError> {
+        self.check_in_use(limits)?;
+        self.limit(limits).map_err(|error| ResizeError::Refused(error.to_string()))
+    }
+
+    /// Refuses a limit below what the processes hold. Version 1 would refuse it as well, but version 2
+    /// would kill them.
+    pub(crate) fn check_in_use(&self, limits: Limits) -> Result<(), ResizeError> {
+        let used_bytes = self.held_bytes().unwrap_or(0);
+        match used_bytes > limits.memory_bytes() {
+            true => Err(ResizeError::InUse { used_bytes, memory_mb: limits.memory_mb }),
+            false => Ok(()),
+        }
+    }
+
+    /// Memory that cannot be taken from the processes: what they allocated, and files in memory.
+    fn held_bytes(&self) -> Option<u64> {
+        let stat = std::fs::read_to_string(self.memory.as_ref()?.join("memory.stat")).ok()?;
+        // Version 1 counts with the groups below under names of its own; version 2 always does.
+        let sum = |allocated, shared| Some(field(&stat, allocated)? + field(&stat, shared)?);
+        sum("total_rss", "total_shmem").or_else(|| sum("anon", "shmem"))
+    }
+
+    /// Lets the peak begin anew with what is in use now; false where the kernel cannot do that for
+    /// everyone who reads it (version 2).
+    pub(crate) fn reset_peak(&self) -> bool {
+        let peak =
+            self.memory.as_ref().map(|directory| directory.join("memory.max_usage_in_bytes"));
+        peak.is_some_and(|peak| peak.exists() && fs::write(peak, "0").is_ok())
     }
 
     /// Every directory once.
@@ -258,9 +290,12 @@ impl Group {
         // Absent files are normal: each exists in one version only, `memory.peak` since Linux 5.19.
         let read = |name: &str| std::fs::read_to_string(directory.join(name)).ok();
         let peak = read("memory.peak").or_else(|| read("memory.max_usage_in_bytes"));
+        let used = read("memory.current").or_else(|| read("memory.usage_in_bytes"));
         let kills = read("memory.events").or_else(|| read("memory.oom_control"));
+        let number = |text: String| text.trim().parse().ok();
         MemoryUse {
-            peak_bytes: peak.and_then(|text| text.trim().parse().ok()),
+            peak_bytes: peak.and_then(number),
+            used_bytes: used.and_then(number),
             oom_kills: kills.and_then(|text| field(&text, "oom_kill")).unwrap_or(0),
         }
     }
@@ -302,9 +337,18 @@ fn limit_memory(directory: &Path, bytes: u64) -> io::Result<()> {
         fs::write(unified, bytes.to_string())?;
         return write_if_there(&directory.join("memory.swap.max"), "0");
     }
-    fs::write(directory.join("memory.limit_in_bytes"), bytes.to_string())?;
+    let limit = directory.join("memory.limit_in_bytes");
+    let with_swap = directory.join("memory.memsw.limit_in_bytes");
+    let present = std::fs::read_to_string(&limit).ok();
+    let present: Option<u64> = present.and_then(|text| text.trim().parse().ok());
     write_if_there(&directory.join("memory.swappiness"), "0")?;
-    write_if_there(&directory.join("memory.memsw.limit_in_bytes"), &bytes.to_string())
+    // The limit with swap must not be below the one without at any moment.
+    if present.is_some_and(|present| present < bytes) {
+        write_if_there(&with_swap, &bytes.to_string())?;
+        return fs::write(limit, bytes.to_string());
+    }
+    fs::write(limit, bytes.to_string())?;
+    write_if_there(&with_swap, &bytes.to_string())
 }
 
 /// Kernels without swap accounting lack the file.
@@ -393,6 +437,64 @@ mod tests {
         Layout { mounts: mounts.iter().map(line).collect(), own: own.to_owned() }
     }
 
+    fn limits(cpu_quota_us: u64, memory_mb: u32) -> Limits {
+        Limits { cpu_quota_us, memory_mb }
+    }
+
+    #[test]
+    fn limits_of_both_versions_can_be_changed() {
+        let (version_1, version_2) = (
+            [
+                ("cpu.cfs_period_us", "100000"),
+                ("cpu.cfs_quota_us", "100000"),
+                ("memory.limit_in_bytes", "268435456"),
+                ("memory.memsw.limit_in_bytes", "268435456"),
+            ],
+            [
+                ("cpu.max", "100000 100000"),
+                ("memory.max", "268435456"),
+                ("memory.swap.max", "0"),
+                ("memory.peak", "1"),
+            ],
+        );
+        for (files, cpu, quota, memory) in [
+            (version_1, "cpu.cfs_quota_us", "50000", "memory.memsw.limit_in_bytes"),
+            (version_2, "cpu.max", "50000 100000", "memory.max"),
+        ] {
+            let root = tree_of(&files);
+            let directory = Some(root.path().to_owned());
+            let group = Group { cpu: directory.clone(), memory: directory };
+            let read = |name: &str| fs::read_to_string(root.path().join(name)).unwrap();
+            for (memory_mb, bytes) in [(512, "536870912"), (128, "134217728")] {
+                group.resize(limits(50_000, memory_mb)).unwrap();
+                assert_eq!((read(cpu).as_str(), read(memory).as_str()), (quota, bytes));
+            }
+            assert!(!group.reset_peak(), "there is none that could be reset");
+            let peak = root.path().join("memory.max_usage_in_bytes");
+            fs::write(&peak, "9").unwrap();
+            assert!(group.reset_peak());
+            assert_eq!(fs::read_to_string(peak).unwrap(), "0");
+        }
+    }
+
+    #[test]
+    fn memory_that_is_held_is_not_taken_away() {
+        let mb = |count: u64| (count << 20).to_string();
+        let names = [("anon", "shmem"), ("total_rss", "total_shmem")];
+        for (allocated, shared) in names {
+            // What a version 1 group holds itself is the same here, and does not count twice.
+            let stat = format!("{allocated} {}\nrss 9\n{shared} {}\nfile 99\n", mb(100), mb(50));
+            let root = tree_of(&[("memory.stat", &stat), ("memory.limit_in_bytes", "0")]);
+            let group = Group::existing(root.path().to_owned());
+            let error = group.resize(limits(100_000, 149)).unwrap_err();
+            assert_eq!(error.to_string(), "it uses 150 MB, more than 149 MB");
+            let limit = root.path().join("memory.limit_in_bytes");
+            assert_eq!(fs::read_to_string(&limit).unwrap(), "0");
+            group.resize(limits(100_000, 150)).unwrap();
+            assert_eq!(fs::read_to_string(&limit).unwrap(), mb(150));
+        }
+    }
+
     #[test]
     fn version_1_has_a_directory_per_controller() {
         let root = tree_of(&[("cpu/tasks", ""), ("memory/user/tasks", "")]);
@@ -406,7 +508,7 @@ mod tests {
         assert_eq!(parents.cpu, Some(root.path().join("cpu/fuseline-1")));
         assert_eq!(parents.memory, Some(root.path().join("memory/user/fuseline-1")));
 
-        let group = Group::create(&parents, "i", 25_000, 128).unwrap();
+        let group = Group::create(&parents, "i", limits(25_000, 128)).unwrap();
         let read = |path: &str| fs::read_to_string(root.path().join(path)).unwrap();
         assert_eq!(read("cpu/fuseline-1/i/cpu.cfs_quota_us"), "25000");
         assert_eq!(read("cpu/fuseline-1/i/cpu.cfs_period_us"), "100000");
@@ -440,7 +542,7 @@ mod tests {
         fs::write(instance.join("cpu.max"), "max 100000").unwrap();
         fs::write(instance.join("memory.max"), "max").unwrap();
         fs::write(instance.join("memory.swap.max"), "max").unwrap();
-        let group = Group::create(&parents, "i", 150_000, 256).unwrap();
+        let group = Group::create(&parents, "i", limits(150_000, 256)).unwrap();
         let read = |name: &str| fs::read_to_string(instance.join(name)).unwrap();
         assert_eq!(read("cpu.max"), "150000 100000");
         assert_eq!(read("memory.max"), "268435456");
@@ -477,9 +579,10 @@ mod tests {
             (
                 vec![
                     ("memory.max_usage_in_bytes", "7340032\n"),
+                    ("memory.usage_in_bytes", "4096\n"),
                     ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
                 ],
-                MemoryUse { peak_bytes: Some(7_340_032), oom_kills: 2 },
+                MemoryUse { peak_bytes: Some(7_340_032), used_bytes: Some(4_096), oom_kills: 2 },
             ),
             (
                 vec![
@@ -489,9 +592,12 @@ mod tests {
                         "low 0\nhigh 0\nmax 9\noom 3\noom_kill 1\noom_group_kill 0\n",
                     ),
                 ],
-                MemoryUse { peak_bytes: Some(1_048_576), oom_kills: 1 },
+                MemoryUse { peak_bytes: Some(1_048_576), used_bytes: None, oom_kills: 1 },
             ),
-            (vec![("memory.current", "5\n")], MemoryUse { peak_bytes: None, oom_kills: 0 }),
+            (
+                vec![("memory.current", "5\n")],
+                MemoryUse { peak_bytes: None, used_bytes: Some(5), oom_kills: 0 },
+            ),
         ] {
             let root = tree_of(&files);
             assert_eq!(Group::existing(root.path().to_owned()).memory(), expect);

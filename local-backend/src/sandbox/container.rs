@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType};
+use bollard::models::{
+    ContainerCreateBody, ContainerUpdateBody, HostConfig, HostConfigLogConfig, Mount, MountType,
+};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, StatsOptionsBuilder,
     WaitContainerOptionsBuilder,
@@ -20,7 +22,7 @@ use crate::function::CPU_PERIOD_US;
 use crate::logs::{InstanceLog, LineSplitter};
 use crate::sandbox::cgroup::{self, Group, Layout};
 use crate::sandbox::engine::{self, Engine};
-use crate::sandbox::{Exit, MemoryUse, SandboxError, SandboxSpec};
+use crate::sandbox::{Exit, Limits, MemoryUse, ResizeError, SandboxError, SandboxSpec};
 
 /// Where a container sees its function's code, as on Lambda.
 pub(crate) const TASK_ROOT: &str = "/var/task";
@@ -99,17 +101,43 @@ impl Container {
         self.exit.clone()
     }
 
+    pub(crate) async fn resize(&self, limits: Limits) -> Result<(), ResizeError> {
+        if let Some(group) = &self.group {
+            group.check_in_use(limits)?;
+        }
+        let bytes = limits.memory_bytes().cast_signed();
+        let update = ContainerUpdateBody {
+            cpu_period: Some(CPU_PERIOD_US.cast_signed()),
+            cpu_quota: Some(limits.cpu_quota_us.cast_signed()),
+            memory: Some(bytes),
+            memory_swap: Some(bytes),
+            ..ContainerUpdateBody::default()
+        };
+        let updated = self.docker.update_container(&self.id, update).await;
+        updated.map_err(|error| ResizeError::Refused(error.to_string()))
+    }
+
+    pub(crate) fn reset_peak(&self) -> bool {
+        let reset = self.group.as_ref().is_some_and(Group::reset_peak);
+        if reset {
+            self.last.lock().expect("no reader of the figures panics").peak_bytes = None;
+        }
+        reset
+    }
+
     pub(crate) async fn memory(&self) -> MemoryUse {
         let ended = self.exit.borrow().is_some();
         let mut read = self.group.as_ref().filter(|group| group.readable()).map(Group::memory);
         if !ended && read.is_none_or(|read| read.peak_bytes.is_none()) {
-            let peak_bytes = self.peak_by_engine().await;
-            read = Some(MemoryUse { peak_bytes, ..read.unwrap_or_default() });
+            let by_engine = self.memory_by_engine().await;
+            let oom_kills = read.unwrap_or_default().oom_kills;
+            read = Some(MemoryUse { oom_kills, ..by_engine });
         }
         let killed = ended && self.killed_for_memory().await;
         let mut last = self.last.lock().expect("no reader of the figures panics");
         if let Some(read) = read {
             last.peak_bytes = read.peak_bytes.max(last.peak_bytes);
+            last.used_bytes = read.used_bytes.or(last.used_bytes);
             last.oom_kills = read.oom_kills.max(last.oom_kills);
         }
         if killed {
@@ -118,12 +146,14 @@ impl Container {
         *last
     }
 
-    /// The engine's own figure, where its groups are not this machine's or keep no peak.
-    async fn peak_by_engine(&self) -> Option<u64> {
+    /// The engine's own figures, where its groups are not this machine's or keep no peak.
+    async fn memory_by_engine(&self) -> MemoryUse {
         let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
         let mut stream = Box::pin(self.docker.stats(&self.id, Some(options)));
-        let memory = stream.next().await?.ok()?.memory_stats?;
-        memory.max_usage.or(memory.usage)
+        let stats = stream.next().await.and_then(Result::ok);
+        let memory = stats.and_then(|stats| stats.memory_stats);
+        let (peak, used) = memory.map_or((None, None), |it| (it.max_usage, it.usage));
+        MemoryUse { peak_bytes: peak.or(used), used_bytes: used, oom_kills: 0 }
     }
 
     async fn killed_for_memory(&self) -> bool {
@@ -195,8 +225,8 @@ async fn seen_running(layout: &Layout, id: &str) -> Instant {
 }
 
 fn container(engine: &Engine, spec: SandboxSpec) -> ContainerCreateBody {
-    let SandboxSpec { code, start, environment, cpu_quota_us, memory_mb, mounts, .. } = spec;
-    let bytes = i64::from(memory_mb) << 20;
+    let SandboxSpec { code, start, environment, limits, mounts, .. } = spec;
+    let bytes = limits.memory_bytes().cast_signed();
     let code = bind(&code, Path::new(TASK_ROOT), true);
     let shared = mounts.iter().map(|(host, target)| bind(host, target, false));
     let of_host = start.folders.iter().map(|(path, target)| bind(path, target, true));
@@ -218,7 +248,7 @@ fn container(engine: &Engine, spec: SandboxSpec) -> ContainerCreateBody {
             mounts: Some(mounts),
             network_mode: Some(engine.network()),
             cpu_period: Some(CPU_PERIOD_US.cast_signed()),
-            cpu_quota: Some(cpu_quota_us.cast_signed()),
+            cpu_quota: Some(limits.cpu_quota_us.cast_signed()),
             memory: Some(bytes),
             memory_swap: Some(bytes),
             // Lines are read as they come: the engine need not keep them too.

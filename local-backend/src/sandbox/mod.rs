@@ -30,9 +30,7 @@ pub(crate) struct SandboxSpec {
     pub(crate) start: Start,
     /// Whole environment.
     pub(crate) environment: Vec<(String, String)>,
-    /// CFS quota per [`crate::function::CPU_PERIOD_US`].
-    pub(crate) cpu_quota_us: u64,
-    pub(crate) memory_mb: u32,
+    pub(crate) limits: Limits,
     /// Directories of the host and where the function sees them.
     pub(crate) mounts: Vec<(PathBuf, PathBuf)>,
     /// Where its output goes.
@@ -48,13 +46,54 @@ pub(crate) enum Exit {
     Signal(i32),
 }
 
+/// Sizes that can be changed while a function runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Limits {
+    /// CFS quota per [`crate::function::CPU_PERIOD_US`].
+    pub(crate) cpu_quota_us: u64,
+    pub(crate) memory_mb: u32,
+}
+
+/// How instances get other limits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Resizing {
+    /// While they run.
+    InPlace,
+    /// Only by starting others.
+    Replacing,
+}
+
+impl Limits {
+    pub(crate) fn memory_bytes(self) -> u64 {
+        u64::from(self.memory_mb) << 20
+    }
+}
+
 /// What a sandbox uses.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct MemoryUse {
-    /// Peak so far, in bytes, if it can be read.
+    /// Peak so far, or since it was last reset, in bytes, if it can be read.
     pub(crate) peak_bytes: Option<u64>,
+    /// In use now, in bytes, if it can be read.
+    pub(crate) used_bytes: Option<u64>,
     /// Processes that the kernel killed because the limit was reached.
     pub(crate) oom_kills: u64,
+}
+
+/// A sandbox that cannot be resized.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ResizeError {
+    /// Its processes hold more memory than they would be allowed.
+    #[error("it uses {} MB, more than {memory_mb} MB", used_bytes.div_ceil(1 << 20))]
+    InUse {
+        /// Memory that cannot be taken from them.
+        used_bytes: u64,
+        /// New limit.
+        memory_mb: u32,
+    },
+    /// The engine or the kernel refused.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// A sandbox that cannot be started.
@@ -108,6 +147,14 @@ impl Host {
         }
     }
 
+    /// How sandboxes get other limits.
+    pub(crate) fn resizing(&self) -> Resizing {
+        match self {
+            Self::Docker(_) => Resizing::InPlace,
+            Self::Process(host) => host.resizing(),
+        }
+    }
+
     /// Starts a sandbox.
     pub(crate) async fn start(&self, spec: SandboxSpec) -> Result<Sandbox, SandboxError> {
         match self {
@@ -146,6 +193,22 @@ impl Sandbox {
         match self {
             Self::Docker(container) => container.exit(),
             Self::Process(process) => process.exit(),
+        }
+    }
+
+    /// Changes the limits of what runs in it. If that fails some of them may have been changed.
+    pub(crate) async fn resize(&self, limits: Limits) -> Result<(), ResizeError> {
+        match self {
+            Self::Docker(container) => container.resize(limits).await,
+            Self::Process(process) => process.resize(limits),
+        }
+    }
+
+    /// Lets the peak of the memory begin anew; false where that cannot be done.
+    pub(crate) fn reset_peak(&self) -> bool {
+        match self {
+            Self::Docker(container) => container.reset_peak(),
+            Self::Process(process) => process.reset_peak(),
         }
     }
 

@@ -17,9 +17,10 @@ use tokio::process::Command;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::function::RESIZE_VARIABLE;
 use crate::logs::{InstanceLog, LineSplitter};
 use crate::sandbox::cgroup::{self, Group, Layout, Parents};
-use crate::sandbox::{Exit, MemoryUse, SandboxError, SandboxSpec};
+use crate::sandbox::{Exit, Limits, MemoryUse, ResizeError, Resizing, SandboxError, SandboxSpec};
 use crate::state::ServerDirectory;
 
 /// Variable that marks the processes of a server, so that they are found when it was killed.
@@ -43,7 +44,12 @@ impl ProcessHost {
     /// Makes the server's control groups and notes where they are.
     pub(crate) fn new(directory: &ServerDirectory) -> io::Result<Self> {
         let server = directory.id().to_owned();
-        let parents = Layout::of_this_machine().make_parents(&group_name(&server));
+        let mut parents = Layout::of_this_machine().make_parents(&group_name(&server));
+        if !parents.notices.is_empty() {
+            parents.notices.push(format!(
+                "{RESIZE_VARIABLE} has instances replaced: what is not limited cannot be resized"
+            ));
+        }
         let host = Self { server, parents };
         directory.note_groups(&host.groups())?;
         Ok(host)
@@ -54,6 +60,14 @@ impl ProcessHost {
         &self.parents.notices
     }
 
+    /// Only limits that are enforced can be changed.
+    pub(crate) fn resizing(&self) -> Resizing {
+        match self.parents.notices.is_empty() {
+            true => Resizing::InPlace,
+            false => Resizing::Replacing,
+        }
+    }
+
     fn groups(&self) -> Vec<PathBuf> {
         let mut groups: Vec<PathBuf> =
             self.parents.cpu.iter().chain(&self.parents.memory).cloned().collect();
@@ -62,9 +76,7 @@ impl ProcessHost {
     }
 
     pub(crate) async fn start(&self, spec: SandboxSpec) -> Result<ProcessSandbox, SandboxError> {
-        let SandboxSpec {
-            id, code, start, environment, cpu_quota_us, memory_mb, mounts, log, ..
-        } = spec;
+        let SandboxSpec { id, code, start, environment, limits, mounts, log } = spec;
         if let Some((host, target)) = mounts.iter().find(|(host, target)| host != target) {
             return Err(SandboxError::Entrypoint(format!(
                 "{} cannot appear at {} in the process sandbox; mount it at its own path or use Docker",
@@ -74,10 +86,9 @@ impl ProcessHost {
         }
         let bootstrap = start.program.unwrap_or_else(|| code.join("bootstrap"));
         check_executable(&bootstrap)?;
-        let group =
-            Group::create(&self.parents, &id, cpu_quota_us, memory_mb).map_err(|source| {
-                SandboxError::Io { context: "cannot make a control group", source }
-            })?;
+        let group = Group::create(&self.parents, &id, limits).map_err(|source| {
+            SandboxError::Io { context: "cannot make a control group", source }
+        })?;
         let spawned = self.spawn(&code, &bootstrap, &environment, &group, log);
         match spawned {
             Ok(process) => Ok(process),
@@ -291,6 +302,14 @@ impl ProcessSandbox {
 
     pub(crate) fn exit(&self) -> watch::Receiver<Option<Exit>> {
         self.exit.clone()
+    }
+
+    pub(crate) fn resize(&self, limits: Limits) -> Result<(), ResizeError> {
+        self.group.resize(limits)
+    }
+
+    pub(crate) fn reset_peak(&self) -> bool {
+        self.group.reset_peak()
     }
 
     pub(crate) fn memory(&self) -> MemoryUse {

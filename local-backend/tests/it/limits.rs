@@ -36,13 +36,18 @@ async fn check(platform: &Platform, vcpu: f64, burn_ms: u64, threads: u32) {
     let variables = json!({ "FUSELINE_VCPU": vcpu.to_string() });
     platform.create_probe(&name, json!({ "Environment": { "Variables": variables } })).await;
     platform.invoke(&name, json!({})).await.ok();
+    burn(platform, &name, vcpu, burn_ms, threads).await;
+}
+
+/// Burns CPU time in a function and checks that it takes the time that its vCPU says.
+pub(crate) async fn burn(platform: &Platform, name: &str, vcpu: f64, burn_ms: u64, threads: u32) {
     let expect_us = burn_ms as f64 * 1_000.0 / vcpu;
     let mut undisturbed = false;
     let mut said = String::new();
     for _ in 0..ATTEMPTS {
         let event = json!({ "burn_ms": burn_ms, "threads": threads });
         let before = Ticks::now();
-        let burn_us = platform.invoke(&name, event).await.ok()["burn_us"].as_f64().unwrap();
+        let burn_us = platform.invoke(name, event).await.ok()["burn_us"].as_f64().unwrap();
         let after = Ticks::now();
         let share = |before: f64, after: f64| (after - before) / TICKS_PER_SECOND * 1e6 / burn_us;
         let busy = share(before.busy, after.busy);

@@ -11,5 +11,6 @@ mod limits;
 mod logs;
 mod managed;
 mod probe;
+mod resize;
 mod support;
 mod versions;

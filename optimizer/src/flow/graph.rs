@@ -264,7 +264,7 @@ mod tests {
 
     use super::*;
     use crate::flow::path::Path;
-    use crate::flow::states::{Catch, Data, Placement, Wait};
+    use crate::flow::states::{Catch, Placement, Processing, Wait};
     use crate::flow::steps::{self, Step};
 
     fn edges(graph: &StepGraph) -> Vec<String> {
@@ -278,7 +278,7 @@ mod tests {
     fn state(kind: Kind, next: Option<&str>) -> State {
         State {
             kind,
-            data: Data::default(),
+            data: Processing::default(),
             next: next.map(str::to_owned),
             retry: Vec::new(),
             catch: Vec::new(),

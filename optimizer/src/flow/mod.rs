@@ -1,11 +1,17 @@
 //! How an orchestrator runs the tasks of a workflow: as steps that wait for each other, or as a state
-//! machine. What data pass between them is `data`'s subject, running them is not this crate's.
+//! machine. [`run`] is the orchestrator itself, up to invoking and waiting, which its user does.
 
 pub mod condition;
+pub mod data;
+pub mod failure;
 mod graph;
 pub mod path;
+pub mod run;
 pub mod states;
 pub mod steps;
+pub mod template;
+
+mod processing;
 
 use std::fmt;
 
@@ -13,7 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::workflow::TaskName;
 
+pub use self::data::Data;
+pub use self::failure::Failure;
 pub use self::graph::{StepGraph, StepNode, graph};
+pub use self::run::{AttemptId, Command, Event, FlowRun, TimerId};
 pub use self::states::States;
 pub use self::steps::Steps;
 

@@ -2,10 +2,11 @@
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::condition::Condition;
+use super::data::Data;
 use super::path::Path;
+use super::template::Template;
 use super::{Retry, StepName};
 use crate::workflow::TaskName;
 
@@ -24,7 +25,7 @@ pub struct State {
     /// What it does.
     pub kind: Kind,
     /// What goes in and comes out.
-    pub data: Data,
+    pub data: Processing,
     /// State that follows; none ends the machine or branch. Of no meaning for Choice, Succeed, Fail.
     pub next: Option<String>,
     /// What is tried again, the first that matches (Task, Parallel, Map).
@@ -54,7 +55,7 @@ pub enum Kind {
         /// The list, in the state's input.
         items: Path,
         /// `ItemSelector`: what each iteration gets instead of its element.
-        selector: Option<Value>,
+        selector: Option<Template>,
         /// Iterations at the same time, at most; none for all of them.
         concurrency: Option<u32>,
         /// What runs for each element.
@@ -70,7 +71,7 @@ pub enum Kind {
     /// Its result is its input, or a constant.
     Pass {
         /// The constant.
-        result: Option<Value>,
+        result: Option<Data>,
     },
     /// Waits.
     Wait(Wait),
@@ -97,13 +98,13 @@ pub enum Wait {
 
 /// What goes into a state and what comes out, as the language's fields of the same names.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub struct Data {
+pub struct Processing {
     /// `InputPath`: which part of the input the state sees.
     pub input: Selection,
     /// `Parameters`: what is made of it.
-    pub parameters: Option<Value>,
+    pub parameters: Option<Template>,
     /// `ResultSelector`: what is made of the result.
-    pub selector: Option<Value>,
+    pub selector: Option<Template>,
     /// `ResultPath`: where the result goes in the state's input.
     pub result: Placement,
     /// `OutputPath`: which part goes on.

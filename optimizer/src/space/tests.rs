@@ -1,3 +1,5 @@
+//! Spaces against brute force, and against what platforms document.
+
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
@@ -102,6 +104,8 @@ fn narrowing_leaves_what_the_platform_takes() {
     assert_eq!(space.memory_sizes[..], [512, 1_024, 2_048, 3_072, 4_096]);
     assert_eq!(space.vcpu_sizes[..], [250, 500, 1_000, 2_000]);
     assert_eq!(space.memory_at_most(2_000), MemoryMb(1_024));
+    assert_eq!(space.resources_from(MemoryMb(1_025)), Some(resources(1_000, 2_048)));
+    assert_eq!(space.resources_from(MemoryMb(4_097)), None);
     assert_eq!(space.memory_at_least(1_025), MemoryMb(2_048));
     assert_eq!(
         (space.memory_at_most(1), space.memory_at_least(9_999)),

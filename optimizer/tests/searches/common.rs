@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use optimizer::deployment::Deployment;
+use optimizer::execution::Execution;
+use optimizer::flow::Data;
 use optimizer::measurement;
+use optimizer::performance_model::{Models, PerformanceModel, TaskModel, Work};
 use optimizer::price::PriceBook;
 use optimizer::search::{Decision, Recommendation, Search, Step, Verdict};
-use optimizer::simulator::{
-    Overhead, SimulatedTask, Simulator, SimulatorError, SimulatorParameters,
-};
+use optimizer::simulator::{Load, Overhead, Simulator, SimulatorError, SimulatorParameters};
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
 use optimizer::workflow::{Call, CallKind, Slo, Task, TaskName, Workflow};
@@ -22,6 +23,7 @@ pub(crate) struct Case {
     /// Caller, callee, whether it waits, and how often.
     pub(crate) calls: Vec<(usize, usize, CallKind, u32)>,
     pub(crate) overhead: Overhead,
+    /// By how much CPU times vary, as if to either side evenly distributed, in thousandths.
     pub(crate) jitter_permille: u32,
     pub(crate) slo: Slo,
     pub(crate) seed: u64,
@@ -72,7 +74,21 @@ impl Case {
     }
 
     pub(crate) fn try_simulator(&self) -> Result<Simulator, SimulatorError> {
-        Simulator::new(self.workflow(), self.parameters())
+        Simulator::new(self.workflow(), self.models(), self.parameters())
+    }
+
+    pub(crate) fn models(&self) -> Models {
+        // The standard deviation of an even distribution.
+        let noise = f64::from(self.jitter_permille) / 1_000.0 / 3_f64.sqrt();
+        let model = |task: &CaseTask| TaskModel {
+            work: Work::Formula(PerformanceModel {
+                noise,
+                ..PerformanceModel::cpu(task.cpu_us, MemoryMb(task.needed_mb))
+            }),
+            init_us: 80_000,
+            output: None,
+        };
+        self.tasks.iter().enumerate().map(|(at, task)| (name(at), model(task))).collect()
     }
 
     pub(crate) fn parameters(&self) -> SimulatorParameters {
@@ -80,20 +96,18 @@ impl Case {
         for (caller, callee, _, count) in &self.calls {
             times.entry(name(*caller)).or_default().insert(name(*callee), *count);
         }
-        let needs = |task: &CaseTask| SimulatedTask {
-            cpu_us: task.cpu_us,
-            memory: MemoryMb(task.needed_mb),
-        };
-        let tasks = self.tasks.iter().enumerate().map(|(at, task)| (name(at), needs(task)));
         SimulatorParameters {
-            tasks: tasks.collect(),
             times,
             overhead: self.overhead,
-            jitter_permille: self.jitter_permille,
-            init_us: 80_000,
-            prices: PriceBook::lambda_x86(),
-            seed: self.seed,
+            client_overhead: Overhead { median_us: 0, p95_us: 0 },
+            ..SimulatorParameters::new(PriceBook::lambda_x86(), self.seed)
         }
+    }
+
+    /// One cold execution of a deployment and `warm` more.
+    pub(crate) fn run(&self, deployment: &Deployment, warm: usize, stream: u64) -> Vec<Execution> {
+        let inputs = vec![Data::Null; warm + 1];
+        self.simulator().run(deployment, Load::Sequence, &inputs, stream)
     }
 }
 
@@ -150,7 +164,7 @@ pub(crate) enum Resumed {
 
 /// Cost of ten executions of a deployment and whether they keep the SLO.
 pub(crate) fn judge(case: &Case, deployment: &Deployment) -> (u64, bool) {
-    let executions = case.simulator().run(deployment, 10, 9_999);
+    let executions = case.run(deployment, 10, 9_999);
     let cost = measurement::warm(&executions).map(|execution| execution.cost().0).sum();
     (cost, measurement::keeps_slo(&executions, case.slo))
 }

@@ -57,7 +57,7 @@ fn any_case() -> impl Strategy<Value = Case> {
             }
             case.overhead = Overhead { median_us: overhead_us, p95_us: overhead_us };
             let unfused = Deployment::unfused(&case.workflow());
-            let latency_us = case.simulator().run(&unfused, 1, 0)[1].latency_us;
+            let latency_us = case.run(&unfused, 1, 0)[1].latency_us;
             case.slo = Slo { latency_us: latency_us * room_percent / 100, percentile: 95 };
             case
         },
@@ -187,7 +187,8 @@ fn a_fusion_that_is_not_shown_cheaper_is_undone() {
     case.tasks[0] = CaseTask { cpu_us: 0, needed_mb: 30, memory_mb: 128 };
     case.tasks[1] = CaseTask { cpu_us: 400_000, needed_mb: 30, memory_mb: 128 };
     case.overhead = Overhead { median_us: 0, p95_us: 0 };
-    case.jitter_permille = 900;
+    // What five executions show is chance: with this seed not enough.
+    (case.seed, case.jitter_permille) = (5, 900);
     let few = drive(fusion(&case), &case.simulator(), Resumed::No);
     let reason = &few.recommendation.reasons[1];
     assert_eq!(few.decisions(), [Decision::Measured, Decision::Undone], "{reason}");

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashTable;
 use uuid::Uuid;
-use wire::request_id::uuid;
 
 /// Request ids, numbered from 0 in the order they are first named in. Almost all of them are UUIDs,
 /// which take 16 bytes each and nine in the table.
@@ -77,6 +76,12 @@ impl RequestIds {
     }
 }
 
+/// The value of a UUID that is written as Lambda writes them, so that no two ids have the same.
+fn uuid(id: &str) -> Option<u128> {
+    let as_written = id.len() == 36 && !id.bytes().any(|byte| byte.is_ascii_uppercase());
+    Uuid::try_parse(id).ok().filter(|_| as_written).map(|uuid| uuid.as_u128())
+}
+
 /// Nearly all bits of these UUIDs are random, so that little is needed to mix them.
 fn hash(uuid: u128) -> u32 {
     let folded = (uuid ^ (uuid >> 64)) as u64;
@@ -85,7 +90,7 @@ fn hash(uuid: u128) -> u32 {
 
 /// A hash for the table, which looks at both ends of it.
 fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
+    (u64::from(hash) << 32) | u64::from(hash)
 }
 
 #[cfg(test)]
@@ -118,7 +123,7 @@ mod tests {
     #[test]
     fn thousands_of_ids_are_told_apart() {
         let mut ids = RequestIds::default();
-        let name = |at: u128| Uuid::from_u128(at << 64 | at % 7).hyphenated().to_string();
+        let name = |at: u128| Uuid::from_u128((at << 64) | (at % 7)).hyphenated().to_string();
         for at in 0..5_000 {
             assert_eq!(u128::from(ids.number(&name(at))), at);
         }

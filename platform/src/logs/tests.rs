@@ -216,7 +216,7 @@ fn lines() -> impl Strategy<Value = Vec<String>> {
         let mut lines = Vec::new();
         for (at, (cause, inline, start_us, refused)) in invocations.iter().enumerate() {
             let name = |at: usize| {
-                if at % 3 == 0 {
+                if at.is_multiple_of(3) {
                     format!("r{at}")
                 } else {
                     format!("{at:08x}-0000-4000-8000-000000000000")

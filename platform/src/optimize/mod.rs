@@ -3,9 +3,11 @@
 
 mod budget;
 mod nested;
+mod orchestrated;
 mod report;
 mod run;
 
+use optimizer::aarc::{AarcError, AarcParameters};
 use optimizer::gate::Gate;
 use optimizer::pointer::Pattern;
 use optimizer::price::PriceBook;
@@ -18,11 +20,11 @@ use crate::measure::{Effort, MeasureError};
 use crate::project::Project;
 
 pub use self::budget::{Budget, Exhausted};
-pub use self::report::{RecommendationReport, Report, Spent, TrialReport, resource_changes};
+pub use self::report::{
+    FunctionReport, Optimized, RecommendationReport, Report, Spent, TrialReport, Unreachable,
+    resource_changes,
+};
 use self::run::Run;
-
-/// Deployments that are compared in the end: as it was, fused, sized.
-const COMPARED: u64 = 3;
 
 /// How much an optimisation may spend, and on what.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +35,8 @@ pub struct Parameters {
     pub trial: Effort,
     /// Executions of each deployment in the final comparison.
     pub comparison: Effort,
+    /// Parameters of Algorithms 4.1 and 4.2; how many executions a trial has is said above.
+    pub aarc: AarcParameters,
     /// Resources to choose from.
     pub space: ResourceSpace,
     /// What executions cost.
@@ -53,6 +57,8 @@ pub struct Parameters {
 pub enum Strategy {
     /// Fusion, then memory: the thesis's Algorithms 3.1 and 3.2.
     Nested,
+    /// vCPU and memory of every function of an orchestrated workflow: Algorithms 4.1 and 4.2.
+    Aarc,
 }
 
 /// How a fusion is verified.
@@ -79,8 +85,24 @@ pub struct Conditions {
 
 /// The executions that the final comparison takes at most.
 #[must_use]
-pub fn least_executions(comparison: Effort) -> u64 {
-    COMPARED * run::executions(comparison)
+pub fn least_executions(strategy: Strategy, comparison: Effort) -> u64 {
+    let deployments = match strategy {
+        // As it was, fused, and sized as well.
+        Strategy::Nested => 3,
+        Strategy::Aarc => 2,
+    };
+    deployments * run::executions(comparison)
+}
+
+/// Why an optimisation stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum OptimizeError {
+    /// A measurement failed.
+    #[error(transparent)]
+    Measure(#[from] MeasureError),
+    /// There is nothing to search.
+    #[error(transparent)]
+    Aarc(#[from] AarcError),
 }
 
 /// Runs the optimisation. Fusions that the gate forbids are not tried.
@@ -94,9 +116,10 @@ pub async fn optimize(
     gate: &Gate,
     conditions: Conditions,
     observer: &dyn Observer,
-) -> Result<Report, MeasureError> {
+) -> Result<Optimized, OptimizeError> {
     let run = Run::start(lab, project, parameters, observer).await?;
     match parameters.strategy {
-        Strategy::Nested => nested::optimize(run, gate, conditions).await,
+        Strategy::Nested => Ok(nested::optimize(run, gate, conditions).await?),
+        Strategy::Aarc => orchestrated::optimize(run, conditions).await,
     }
 }

@@ -8,8 +8,8 @@ use optimizer::gate::{CallVerdicts, Effect, Gate};
 use optimizer::measurement::Measurement;
 use optimizer::sizing::{SizingParameters, SizingSearch};
 
-use super::report::{RecommendationReport, Report};
-use super::run::Run;
+use super::report::{FunctionReport, Optimized, RecommendationReport, Report};
+use super::run::{Measuring, Run};
 use super::{Conditions, Strategy};
 use crate::lab::Lab;
 use crate::measure::MeasureError;
@@ -20,14 +20,15 @@ pub(super) async fn optimize(
     mut run: Run<'_, impl Lab>,
     gate: &Gate,
     conditions: Conditions,
-) -> Result<Report, MeasureError> {
+) -> Result<Optimized, MeasureError> {
     let (project, parameters) = (run.project, run.parameters);
     let (workflow, seed) = (&project.workflow, parameters.seed);
     let baseline = Deployment::unfused(workflow);
 
     let fusion = FusionParameters { executions: parameters.trial.executions, seed };
-    let search = FusionSearch::new(workflow, baseline.clone(), fusion).with_gate(gate.clone());
-    let found = run.search("fusion (thesis, Algorithm 3.1)", search).await?;
+    let mut search = FusionSearch::new(workflow, baseline.clone(), fusion).with_gate(gate.clone());
+    let name = "fusion (thesis, Algorithm 3.1)";
+    let found = run.search(name, &mut search, Measuring::Anew).await?;
     let (fused, mut reasons) = (found.deployment, found.reasons);
     let verification = run.verify(&baseline, &fused).await?;
     reasons.extend(verification.as_ref().map(verified));
@@ -44,8 +45,9 @@ pub(super) async fn optimize(
         fixed: project.constraints.fixed.keys().cloned().collect(),
         ..SizingParameters::default()
     };
-    let search = SizingSearch::new(workflow, fused.clone(), parameters.space.clone(), sizing);
-    let found = run.search("sizing (thesis, Algorithm 3.2)", search).await?;
+    let mut search = SizingSearch::new(workflow, fused.clone(), parameters.space.clone(), sizing);
+    let name = "sizing (thesis, Algorithm 3.2)";
+    let found = run.search(name, &mut search, Measuring::Anew).await?;
     let sized = found.deployment;
     reasons.extend(found.reasons);
 
@@ -67,7 +69,8 @@ pub(super) async fn optimize(
         .zip(&compared)
         .map(|(deployment, executions)| Measurement::of(deployment, executions, seed))
         .collect::<Vec<_>>();
-    Ok(Report {
+    let recommended = &measurements[choice.index];
+    Ok(Optimized::Found(Box::new(Report {
         workflow: workflow.name().to_owned(),
         strategy: Strategy::Nested,
         platform: conditions.platform,
@@ -80,17 +83,18 @@ pub(super) async fn optimize(
         after_fusion: Some(measurements[1].clone()),
         after_sizing: measurements[2].clone(),
         gate: without_the_fine(gate.judge_calls(workflow)),
+        functions: FunctionReport::of(recommended),
         trials: run.trials,
         verification,
         recommendation: RecommendationReport {
-            deployment: measurements[choice.index].deployment.clone(),
-            measurement: measurements[choice.index].clone(),
+            deployment: recommended.deployment.clone(),
+            measurement: recommended.clone(),
             saving: choice.saving,
             reasons,
         },
         budget_spent: run.exhausted.map(|limit| limit.to_string()),
         spent: run.spent,
-    })
+    })))
 }
 
 fn without_the_fine(mut calls: Vec<CallVerdicts>) -> Vec<CallVerdicts> {

@@ -1,8 +1,6 @@
 //! An optimisation under way: drives searches, counts what they spend, and stops them when the budget
 //! is spent.
 
-use std::time::Instant;
-
 use optimizer::deployment::Deployment;
 use optimizer::execution::Execution;
 use optimizer::measurement::Measurement;
@@ -26,7 +24,16 @@ pub(super) struct Run<'a, L> {
     pub(super) spent: Spent,
     /// The limit that ended a search before it was done.
     pub(super) exhausted: Option<Exhausted>,
-    started: Instant,
+    started_seconds: f64,
+}
+
+/// How the trials of a search are measured.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Measuring {
+    /// As deployments of their own, from cold, beside their controls.
+    Anew,
+    /// As other sizes of functions that go on; such trials have no controls.
+    Sizes,
 }
 
 impl<'a, L: Lab> Run<'a, L> {
@@ -37,7 +44,7 @@ impl<'a, L: Lab> Run<'a, L> {
         parameters: &'a Parameters,
         observer: &'a dyn Observer,
     ) -> Result<Self, MeasureError> {
-        let started = Instant::now();
+        let started_seconds = lab.seconds();
         observer.on_event(RunEvent::Deploying { tasks: project.workflow.tasks().len() });
         lab.deploy_tasks().await?;
         Ok(Self {
@@ -48,7 +55,7 @@ impl<'a, L: Lab> Run<'a, L> {
             trials: Vec::new(),
             spent: Spent::default(),
             exhausted: None,
-            started,
+            started_seconds,
         })
     }
 
@@ -56,7 +63,8 @@ impl<'a, L: Lab> Run<'a, L> {
     pub(super) async fn search(
         &mut self,
         name: &'static str,
-        mut search: impl Search,
+        search: &mut impl Search,
+        measuring: Measuring,
     ) -> Result<Recommendation, MeasureError> {
         self.observer.on_event(RunEvent::SearchStarted { search: name });
         loop {
@@ -64,14 +72,12 @@ impl<'a, L: Lab> Run<'a, L> {
                 Step::Done(found) => return Ok(found),
                 Step::Try(trial) => trial,
             };
-            let effort = Effort { executions: trial.executions, ..self.parameters.trial };
-            let arms = 1 + u64::from(trial.control.is_some());
-            if self.is_exhausted_by(arms * executions(effort)) {
+            if self.is_exhausted_by(self.planned(&trial, measuring)) {
                 return Ok(search.best_so_far());
             }
             let number = self.trials.len() as u32 + 1;
             self.observer.on_event(RunEvent::TrialStarted { number, trial: trial.clone() });
-            let outcome = self.outcome(&trial, effort).await?;
+            let outcome = self.outcome(&trial, measuring).await?;
             let verdict = search.observe(&outcome);
             self.observer.on_event(RunEvent::TrialDecided { number, verdict: verdict.clone() });
             let measured = |deployment: &Deployment, executions: &[Execution]| {
@@ -88,10 +94,26 @@ impl<'a, L: Lab> Run<'a, L> {
         }
     }
 
+    /// Executions that a trial takes.
+    fn planned(&self, trial: &Trial, measuring: Measuring) -> u64 {
+        match measuring {
+            Measuring::Anew => {
+                let arms = 1 + u64::from(trial.control.is_some());
+                arms * executions(self.effort(trial))
+            }
+            Measuring::Sizes => u64::from(trial.executions),
+        }
+    }
+
+    fn effort(&self, trial: &Trial) -> Effort {
+        Effort { executions: trial.executions, ..self.parameters.trial }
+    }
+
     /// Whether so many more executions would pass a limit; remembers which.
     fn is_exhausted_by(&mut self, executions: u64) -> bool {
-        self.spent.seconds = self.started.elapsed().as_secs_f64();
-        let planned = executions + super::least_executions(self.parameters.comparison);
+        self.spent.seconds = self.lab.seconds() - self.started_seconds;
+        let planned = executions
+            + super::least_executions(self.parameters.strategy, self.parameters.comparison);
         self.exhausted = self.parameters.budget.exhausted_by(&self.spent, planned);
         if let Some(limit) = self.exhausted {
             self.observer.on_event(RunEvent::BudgetSpent { limit: limit.to_string() });
@@ -99,10 +121,19 @@ impl<'a, L: Lab> Run<'a, L> {
         self.exhausted.is_some()
     }
 
-    async fn outcome(&mut self, trial: &Trial, effort: Effort) -> Result<Outcome, MeasureError> {
+    async fn outcome(
+        &mut self,
+        trial: &Trial,
+        measuring: Measuring,
+    ) -> Result<Outcome, MeasureError> {
+        if measuring == Measuring::Sizes {
+            let measured = self.lab.measure_sizes(&trial.deployment, trial.executions).await?;
+            self.count(std::slice::from_ref(&measured));
+            return Ok(Outcome { deployment: measured, control: Vec::new() });
+        }
         let arms: Vec<&Deployment> =
             std::iter::once(&trial.deployment).chain(&trial.control).collect();
-        let mut measured = self.lab.measure(&arms, effort).await?;
+        let mut measured = self.lab.measure(&arms, self.effort(trial)).await?;
         self.count(&measured);
         Ok(Outcome {
             deployment: std::mem::take(&mut measured[0]),
@@ -114,7 +145,7 @@ impl<'a, L: Lab> Run<'a, L> {
         let all = || measured.iter().flatten();
         self.spent.executions += all().count() as u64;
         self.spent.usd += all().map(|one| one.cost().usd()).sum::<f64>();
-        self.spent.seconds = self.started.elapsed().as_secs_f64();
+        self.spent.seconds = self.lab.seconds() - self.started_seconds;
     }
 
     /// Verifies a fusion against the unfused workflow.

@@ -36,7 +36,7 @@ use crate::command;
 use crate::deploy::{Deployed, Deployer};
 use crate::endpoint::Endpoint;
 use crate::events::{Observer, RunEvent};
-use crate::load::{self, Pace, Target};
+use crate::load::{self, Pace, Target, Version};
 use crate::measure::MeasureError;
 use crate::observe;
 use crate::payload::Request;
@@ -239,8 +239,8 @@ impl Verifier<'_> {
         command::prepare(self.project, &requests).await?;
         let target = Target {
             endpoint: self.endpoint,
-            function: &self.project.workflow.entry().0,
-            qualifier: deployed.entry_version(),
+            project: self.project,
+            deployed: Version::Of(deployed),
         };
         let (answered, failed) = (AtomicU64::new(0), AtomicU64::new(0));
         // One at a time, as side effects of requests might meet.
@@ -252,7 +252,7 @@ impl Verifier<'_> {
                 failed: failed.fetch_add(this, Ordering::Relaxed) + this,
             });
         })
-        .await;
+        .await?;
         let logs = observe::logs(self.endpoint, self.project.tasks.keys(), &sent).await?;
         let replayed = sent.iter().zip(&requests).map(|(one, request)| {
             let mut replay = replay::replay(one, &logs);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use optimizer::equivalence::{Body, CallMade, Replay};
+use optimizer::workflow::CallKind;
 use wire::payload::RecordedPayload;
 
 use crate::assemble::{kind, outcome};
@@ -20,21 +21,28 @@ pub(crate) fn replay(sent: &Sent, logs: &Logs) -> Replay {
             Some(bytes) => Body::Bytes { start: bytes.clone(), length: bytes.len() as u64 },
             None => Body::Json(sent.answer.clone()),
         },
-        calls: match logs.invocation(&sent.request_id) {
-            Some(invocation) => calls(invocation, logs, &mut names),
-            None => Vec::new(),
-        },
+        calls: calls(logs.invocation(&sent.request_id), logs, &mut names),
     };
+    replay.calls.extend(sent.attempts.iter().flatten().map(|attempt| CallMade {
+        callee: attempt.task.0.clone(),
+        kind: CallKind::Sync,
+        outcome: attempt.outcome,
+        // What passes between steps shows in the end result.
+        request: Body::Bytes { start: Vec::new(), length: 0 },
+        response: Body::Bytes { start: Vec::new(), length: 0 },
+        calls: calls(logs.invocation(&attempt.request_id), logs, &mut names),
+    }));
     replay.name(&names);
     replay
 }
 
-/// The calls made from an invocation.
+/// The calls made from an invocation, if there was one.
 fn calls(
-    invocation: Invocation,
+    invocation: Option<Invocation>,
     logs: &Logs,
     names: &mut BTreeMap<String, String>,
 ) -> Vec<CallMade> {
+    let Some(invocation) = invocation else { return Vec::new() };
     names.insert(logs.request_id(invocation), "<request id>".to_owned());
     let made = logs.calls(invocation).into_iter();
     made.map(|call| CallMade {
@@ -43,10 +51,7 @@ fn calls(
         outcome: outcome(call.outcome),
         request: body(call.request_payload, call.request_bytes),
         response: body(call.response_payload, call.response_bytes),
-        calls: match call.invocation {
-            Some(callee) => calls(callee, logs, names),
-            None => Vec::new(),
-        },
+        calls: calls(call.invocation, logs, names),
     })
     .collect()
 }
@@ -97,6 +102,7 @@ mod tests {
         let sent = Sent {
             trace: "1-0-0".into(),
             request_id: "r1".into(),
+            attempts: None,
             start_us: 0,
             latency_us: 0,
             outcome: Outcome::Ok,

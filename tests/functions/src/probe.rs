@@ -4,6 +4,7 @@
 //! Deployed by the tests and benchmarks of the supervisor and of the local backend; built on
 //! `lambda_runtime` and the ordinary AWS SDK like any user's function.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use aws_sdk_lambda::primitives::Blob;
@@ -11,6 +12,9 @@ use aws_sdk_lambda::types::InvocationType;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+/// Memory that is kept from one invocation to the next.
+static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -40,6 +44,8 @@ struct Event {
     sleep_ms: u64,
     /// Memory to fill, in MB.
     allocate_mb: usize,
+    /// Memory to fill and keep until the process ends, in MB.
+    keep_mb: usize,
     /// Calls to make, one after the other.
     calls: Vec<Call>,
     /// Environment variables to return.
@@ -119,6 +125,9 @@ async fn handle(
     // Even a sleep of nothing waits for the next tick of the timer, and invocations are timed.
     if event.sleep_ms > 0 {
         tokio::time::sleep(Duration::from_millis(event.sleep_ms)).await;
+    }
+    if event.keep_mb > 0 {
+        KEPT.lock().expect("nobody panics with it").push(vec![0x5au8; event.keep_mb << 20]);
     }
     let filled = vec![0x5au8; event.allocate_mb << 20];
     // Read back, or the allocation would be optimised away.

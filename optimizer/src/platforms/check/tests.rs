@@ -1,3 +1,5 @@
+//! What a platform's file may say and may not.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,0 +1,16 @@
+//! The Lambda function `detect` of the chatbot.
+
+use chatbot::detect;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn, tracing};
+use workloads_common::parallel::threads;
+use workloads_common::{Store, with_causes};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let store = &Store::from_environment().map_err(|error| with_causes(&error))?;
+    run(service_fn(async |event: LambdaEvent<_>| {
+        detect::handle(store, threads(), event.payload).await
+    }))
+    .await
+}
