@@ -14,7 +14,7 @@ use optimizer::workflow::{CallKind, TaskName, Workflow};
 use wire::record::{self, CallOutcome, CallSite};
 
 use crate::load::{Attempt, Sent};
-use crate::logs::{Invocation, Logs};
+use crate::logs::{Bill, Invocation, Logs};
 
 /// The execution that a request caused, or `None` while the logs lack part of it.
 #[must_use]
@@ -101,8 +101,18 @@ impl Assembly<'_> {
     fn invocation(&mut self, span: usize, invocation: Invocation, called_as: Option<CallOutcome>) {
         let mut waits = Vec::new();
         self.calls(span, invocation, &mut waits);
-        let Some(bill) = self.logs.bill(invocation) else { return };
         let function = &self.spans[span].function;
+        let bills = self.logs.bills(invocation).map(|bill| self.billed(function, bill));
+        let Some(mut billed) = bills.reduce(both) else { return };
+        billed.waiting_us = union_us(&mut waits).min(billed.duration_us);
+        self.spans[span].billed = Some(billed);
+        let reported = self.logs.outcome(invocation);
+        self.spans[span].outcome =
+            reported.or(called_as.map(outcome)).unwrap_or(self.spans[span].outcome);
+    }
+
+    /// What a report bills, but for the waiting.
+    fn billed(&self, function: &TaskName, bill: Bill) -> Billed {
         let deployed = self.deployment.functions().get(function).map(|it| it.resources);
         // A function outside the deployment took a call that found no free process inside.
         let memory = MemoryMb(bill.memory_mb);
@@ -111,19 +121,17 @@ impl Assembly<'_> {
         let resources = deployed
             .or_else(own)
             .unwrap_or_else(|| ResourceSpace::lambda().resources_for_memory(memory));
-        let billed_ms =
-            self.prices.billed_ms_of_report(bill.billed_ms, bill.duration_us, bill.init_us);
-        self.spans[span].billed = Some(Billed {
-            duration_us: bill.duration_us,
+        let Bill { duration_us, billed_ms, max_memory_mb, init_us, .. } = bill;
+        let billed_ms = self.prices.billed_ms_of_report(billed_ms, duration_us, init_us);
+        Billed {
+            duration_us,
             billed_ms,
             resources,
-            init_us: bill.init_us,
-            peak_memory_mb: bill.max_memory_mb,
-            waiting_us: union_us(&mut waits).min(bill.duration_us),
+            init_us,
+            peak_memory_mb: max_memory_mb,
+            waiting_us: 0,
             cost: self.prices.cost(resources, billed_ms),
-        });
-        self.spans[span].outcome =
-            bill.outcome.or(called_as.map(outcome)).unwrap_or(self.spans[span].outcome);
+        }
     }
 
     /// Adds the spans of the calls made by an invocation of a task. The times of remote calls that
@@ -154,7 +162,7 @@ impl Assembly<'_> {
                 }
                 CallSite::Remote => {
                     if call.kind == record::CallKind::Sync {
-                        waits.push((call.start_us, call.start_us + call.duration_us));
+                        waits.push((call.start_us, call.start_us.saturating_add(call.duration_us)));
                     }
                     if let Some(callee) = call.invocation {
                         self.invocation(span, callee, Some(call.outcome));
@@ -162,6 +170,18 @@ impl Assembly<'_> {
                 }
             }
         }
+    }
+}
+
+/// What two attempts at an asynchronous invocation are billed together.
+fn both(one: Billed, other: Billed) -> Billed {
+    Billed {
+        duration_us: one.duration_us + other.duration_us,
+        billed_ms: one.billed_ms + other.billed_ms,
+        init_us: one.init_us.into_iter().chain(other.init_us).reduce(|one, other| one + other),
+        peak_memory_mb: one.peak_memory_mb.max(other.peak_memory_mb),
+        cost: one.cost + other.cost,
+        ..one
     }
 }
 
@@ -277,17 +297,16 @@ mod tests {
 
     #[test]
     fn calls_past_the_supervisor_are_those_that_no_record_names() {
-        let mut logs = Logs::default();
-        let mut served = |function: &str, request: &str| {
-            let line = served(request)
-                .replace("\"function\":\"a\"", &format!("\"function\":\"{function}\""));
-            logs.read_line(&line);
+        let served = |function: &str, request: &str| {
+            served(request).replace("\"function\":\"a\"", &format!("\"function\":\"{function}\""))
         };
-        served("a", "ra");
-        served("b", "rb");
-        served("b", "stray");
-        served("c", "rc");
-        logs.read_line(&call(("a", "ra"), ("b", "rb"), CallSite::Remote, (0, 1)));
+        let logs = Logs::of(&[
+            served("a", "ra"),
+            served("b", "rb"),
+            served("b", "stray"),
+            served("c", "rc"),
+            call(("a", "ra"), ("b", "rb"), CallSite::Remote, (0, 1)),
+        ]);
         let past = |text: &str| {
             let deployment = Deployment::parse(&workflow(), text).unwrap();
             logs.past_supervisor(&workflow(), &deployment).into_iter().collect::<Vec<_>>()
@@ -318,8 +337,7 @@ mod tests {
     }
 
     fn assemble(lines: &[String]) -> Option<Execution> {
-        let mut logs = Logs::default();
-        lines.iter().for_each(|line| logs.read_line(line));
+        let logs = Logs::of(lines);
         let deployment = Deployment::parse(&workflow(), "(a,b)-(c)").unwrap();
         execution(&sent(), &logs, &deployment, &workflow(), &PriceBook::lambda_x86())
     }
@@ -371,6 +389,30 @@ mod tests {
     }
 
     #[test]
+    fn every_attempt_at_an_asynchronous_invocation_is_billed() {
+        let mut lines = lines();
+        lines[5] = report("rc", 30, "\tInit Duration: 5.00 ms\tStatus: timeout");
+        lines.extend([lines[5].clone(), report("rc", 20, "")]);
+        // Somebody waited: however often it is written, there was one.
+        let waited = assemble(&lines).unwrap().spans[2].billed.clone().unwrap();
+        assert_eq!((waited.duration_us, waited.billed_ms), (20_000, 20));
+
+        lines[1] = lines[1].replace("sync", "async");
+        let execution = assemble(&lines).unwrap();
+        let billed = execution.spans[2].billed.clone().unwrap();
+        assert_eq!(
+            (billed.duration_us, billed.billed_ms, billed.init_us),
+            (80_000, 80, Some(10_000))
+        );
+        let cost = |ms| PriceBook::lambda_x86().cost(billed.resources, ms);
+        assert_eq!(billed.cost, cost(30) + cost(30) + cost(20));
+        // The last attempt returned.
+        assert_eq!(execution.spans[2].outcome, Outcome::Ok);
+        lines.pop();
+        assert_eq!(assemble(&lines).unwrap().spans[2].outcome, Outcome::Timeout);
+    }
+
+    #[test]
     fn attempts_of_an_orchestrator_are_roots() {
         let attempt = |step: &str, task: &str, request: &str, start_us, outcome| Attempt {
             step: step.into(),
@@ -392,20 +434,15 @@ mod tests {
         };
         let mut lines = lines();
         let ok = sent(Outcome::Ok, Outcome::Ok);
-        let read = |lines: &[String]| {
-            let mut logs = Logs::default();
-            lines.iter().for_each(|line| logs.read_line(line));
-            logs
-        };
         let deployment = Deployment::parse(&workflow(), "(a,b)-(c)").unwrap();
         let prices = PriceBook::lambda_x86();
         assert_eq!(
-            execution(&ok, &read(&lines), &deployment, &workflow(), &prices),
+            execution(&ok, &Logs::of(&lines), &deployment, &workflow(), &prices),
             None,
             "lacks rd"
         );
         lines.extend([served("rd"), report("rd", 50, "")]);
-        let made = execution(&ok, &read(&lines), &deployment, &workflow(), &prices).unwrap();
+        let made = execution(&ok, &Logs::of(&lines), &deployment, &workflow(), &prices).unwrap();
         let shape: Vec<_> = made
             .spans
             .iter()
@@ -427,10 +464,12 @@ mod tests {
         let report = report("rd", 50, "\tStatus: error\tError Type: Runtime.OutOfMemory");
         *lines.last_mut().unwrap() = report;
         let crashed = sent(Outcome::Crash, Outcome::Crash);
-        let made = execution(&crashed, &read(&lines), &deployment, &workflow(), &prices).unwrap();
+        let made =
+            execution(&crashed, &Logs::of(&lines), &deployment, &workflow(), &prices).unwrap();
         assert_eq!(made.outcome, Outcome::OutOfMemory);
         let handled = sent(Outcome::Ok, Outcome::Crash);
-        let made = execution(&handled, &read(&lines), &deployment, &workflow(), &prices).unwrap();
+        let made =
+            execution(&handled, &Logs::of(&lines), &deployment, &workflow(), &prices).unwrap();
         assert_eq!((made.outcome, made.spans[4].outcome), (Outcome::Ok, Outcome::OutOfMemory));
     }
 

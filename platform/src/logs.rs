@@ -1,8 +1,9 @@
 //! What the logs of a workflow's functions say, joined by request ids while it is read.
 //!
 //! Millions of invocations fit: every request id becomes a number the first time it is named, and
-//! reports and calls are kept in rows of figures beside it. Lines may come in any order, late, and
-//! more than once.
+//! reports and calls are kept in rows of figures beside it. Lines may come in any order, and late.
+//! [`crate::observe`] sees to it that no event comes twice: a report that says the same again may be
+//! that of another attempt.
 
 mod request_ids;
 
@@ -13,7 +14,7 @@ use indexmap::{Equivalent, IndexSet};
 use optimizer::deployment::Deployment;
 use optimizer::execution::Outcome;
 use optimizer::workflow::{TaskName, Workflow};
-use wire::log::{Entry, entries, split};
+use wire::log::{Entry, entries};
 use wire::payload::RecordedPayload;
 use wire::record::{CallKind, CallOutcome, CallRecord, CallSite};
 use wire::report::{Report, ReportStatus};
@@ -27,7 +28,7 @@ pub struct Logs {
     requests: RequestIds,
     /// By the number of their request id.
     invocations: Vec<Row>,
-    bills: Vec<Bill>,
+    bills: Vec<BillRow>,
     calls: Vec<CallRow>,
     /// By the number of the call; few calls have them.
     payloads: BTreeMap<u32, Payloads>,
@@ -39,7 +40,7 @@ pub struct Logs {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Invocation(u32);
 
-/// What a report says that bills an invocation.
+/// What a report says that bills an invocation, or an attempt at it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Bill {
     /// Time the handler ran, in microseconds.
@@ -53,10 +54,6 @@ pub struct Bill {
     /// Time the instance needed to start or to be restored from a snapshot, in microseconds, if it
     /// was for this invocation.
     pub init_us: Option<u64>,
-    /// How the invocation ended, where the platform knows better than the caller.
-    pub outcome: Option<Outcome>,
-    /// Whether it failed in a way that may have ended its supervisor.
-    failed: bool,
 }
 
 /// A call that was made from an invocation.
@@ -119,24 +116,39 @@ struct Row {
     caller: u32,
     /// The last call read that was made from it.
     last_call: u32,
-    bill: u32,
+    /// The last report read that bills it.
+    last_bill: u32,
     /// Name of the function whose supervisor wrote a record of it.
     served_by: u32,
     /// Whether its report lacks what was billed.
     unbilled: bool,
     /// Whether its runtime was killed.
     killed: bool,
+    /// Whether nobody waited for it: then it may be tried again, with the same request id.
+    asynchronous: bool,
 }
 
 impl Row {
     const NEW: Self = Self {
         caller: NONE,
         last_call: NONE,
-        bill: NONE,
+        last_bill: NONE,
         served_by: NONE,
         unbilled: false,
         killed: false,
+        asynchronous: false,
     };
+}
+
+#[derive(Clone, Debug)]
+struct BillRow {
+    bill: Bill,
+    /// How it ended, where the platform knows better than the caller.
+    outcome: Option<Outcome>,
+    /// Whether it failed in a way that may have ended its supervisor.
+    failed: bool,
+    /// The report of the same invocation that was read before.
+    previous: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -161,19 +173,17 @@ struct Payloads {
 }
 
 impl Logs {
-    /// Takes in a line of any function's log.
-    pub fn read_line(&mut self, line: &str) {
-        if let Some(entry) = Entry::of_line(line.as_bytes()) {
-            self.take(entry);
-        }
+    /// Takes in the lines of a page of any function's log. A last line without its line end is not
+    /// read.
+    pub fn read(&mut self, page: &[u8]) {
+        entries(page).for_each(|entry| self.take(entry));
     }
 
-    /// Takes in the whole lines of a page of any function's log. What is left belongs to the line
-    /// that the next page goes on with.
-    pub fn read_page<'a>(&mut self, page: &'a [u8]) -> &'a [u8] {
-        let (lines, rest) = split(page);
-        entries(lines).for_each(|entry| self.take(entry));
-        rest
+    #[cfg(test)]
+    pub(crate) fn of(lines: &[String]) -> Self {
+        let mut logs = Self::default();
+        lines.iter().for_each(|line| logs.read(format!("{line}\n").as_bytes()));
+        logs
     }
 
     fn take(&mut self, entry: Entry<'_>) {
@@ -197,12 +207,17 @@ impl Logs {
             self.row(&report.request_id).unbilled = true;
             return;
         };
+        let next = number(self.bills.len());
+        let previous = std::mem::replace(&mut self.row(&report.request_id).last_bill, next);
         let bill = Bill {
             duration_us: report.duration_us,
             billed_ms,
             memory_mb,
             max_memory_mb,
             init_us: report.init_us.or(report.restore.map(|restore| restore.duration_us)),
+        };
+        self.bills.push(BillRow {
+            bill,
             outcome: match &report.status {
                 _ if report.out_of_memory() => Some(Outcome::OutOfMemory),
                 ReportStatus::Timeout => Some(Outcome::Timeout),
@@ -210,16 +225,8 @@ impl Logs {
                 ReportStatus::Error(_) | ReportStatus::Success => None,
             },
             failed: report.status != ReportStatus::Success,
-        };
-        let next = number(self.bills.len());
-        let row = self.row(&report.request_id);
-        if row.bill == NONE {
-            row.bill = next;
-            self.bills.push(bill);
-        } else {
-            let at = row.bill as usize;
-            self.bills[at] = bill;
-        }
+            previous,
+        });
     }
 
     fn call(&mut self, call: CallRecord<Text<'_>>) {
@@ -236,7 +243,9 @@ impl Logs {
             {
                 return;
             }
-            self.invocations[invocation as usize].caller = caller;
+            let row = &mut self.invocations[invocation as usize];
+            row.caller = caller;
+            row.asynchronous = call.kind == CallKind::Async;
         }
         let at = number(self.calls.len());
         let callee = self.name(&call.callee);
@@ -299,17 +308,33 @@ impl Logs {
         self.requests.id(invocation.0)
     }
 
-    /// What an invocation was billed, if its report has been read.
+    /// What an invocation was billed: nothing until its report has been read, and more than once if
+    /// it was asynchronous and tried again.
+    pub fn bills(&self, invocation: Invocation) -> impl Iterator<Item = Bill> {
+        self.bill_rows(invocation).map(|row| row.bill)
+    }
+
+    /// How an invocation ended, where the platform knows better than the caller.
     #[must_use]
-    pub fn bill(&self, invocation: Invocation) -> Option<Bill> {
+    pub fn outcome(&self, invocation: Invocation) -> Option<Outcome> {
+        // One attempt that returned is enough, and is the last.
+        let outcomes = self.bill_rows(invocation).map(|row| row.outcome);
+        let outcome = outcomes.reduce(Option::and)?;
+        let tried_again = self.bill_rows(invocation).nth(1).is_some();
+        match outcome {
+            Some(Outcome::Timeout) => outcome,
+            None if tried_again => None,
+            _ if self.invocations[invocation.0 as usize].killed => Some(Outcome::OutOfMemory),
+            _ => outcome,
+        }
+    }
+
+    fn bill_rows(&self, invocation: Invocation) -> impl Iterator<Item = &BillRow> {
         let row = &self.invocations[invocation.0 as usize];
-        let bill = *self.bills.get(row.bill as usize)?;
-        let killed = row.killed && bill.outcome != Some(Outcome::Timeout);
-        Some(Bill {
-            outcome: if killed { Some(Outcome::OutOfMemory) } else { bill.outcome },
-            failed: bill.failed || killed,
-            ..bill
-        })
+        let last = self.bills.get(row.last_bill as usize);
+        let all = std::iter::successors(last, |bill| self.bills.get(bill.previous as usize));
+        // What somebody waits for has one report, however often it is written.
+        all.take(if row.asynchronous { usize::MAX } else { 1 })
     }
 
     /// The calls made from an invocation, in the order they were made in.
@@ -375,13 +400,14 @@ impl Logs {
 
     fn missing_of(&self, invocation: Invocation) -> Option<Missing> {
         let row = &self.invocations[invocation.0 as usize];
-        let Some(bill) = self.bill(invocation) else {
+        if row.last_bill == NONE {
             let request = self.request_id(invocation);
             let missing = if row.unbilled { Missing::Billing } else { Missing::Report };
             return Some(missing(request));
-        };
+        }
         // An instance that was killed wrote no record of its last invocation.
-        if row.served_by == NONE && !bill.failed {
+        let failed = row.killed || self.bill_rows(invocation).any(|bill| bill.failed);
+        if row.served_by == NONE && !failed {
             return Some(Missing::Record(self.request_id(invocation)));
         }
         self.missing_of_calls(invocation)

@@ -162,8 +162,7 @@ impl Record {
 
 impl<'a> Record<Text<'a>> {
     /// The same for a line that may hold anything, with strings borrowed from it.
-    #[must_use]
-    pub fn parse_borrowed(line: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse_borrowed(line: &'a [u8]) -> Option<Self> {
         line::read(start(line)?).or_else(|| Self::parse_json(line))
     }
 }

@@ -76,8 +76,7 @@ impl Report {
     }
 
     /// The same for a line that may hold anything.
-    #[must_use]
-    pub fn parse_bytes(line: &[u8]) -> Option<Self> {
+    pub(crate) fn parse_bytes(line: &[u8]) -> Option<Self> {
         json::report(line).or_else(|| text::report(line))
     }
 
@@ -89,7 +88,9 @@ impl Report {
             return self.status.is("Runtime.OutOfMemory");
         };
         match &self.status {
-            ReportStatus::Error(kind) => kind == "Runtime.OutOfMemory" || max >= memory.saturating_sub(1),
+            ReportStatus::Error(kind) => {
+                kind == "Runtime.OutOfMemory" || max >= memory.saturating_sub(1)
+            }
             ReportStatus::Success => max > memory,
             ReportStatus::Timeout => false,
         }
@@ -115,15 +116,8 @@ impl ReportStatus {
 }
 
 impl InitReport {
-    /// The `INIT_REPORT` at the end of a whole log line.
-    #[must_use]
-    pub fn parse(line: &str) -> Option<Self> {
-        Self::parse_bytes(line.as_bytes())
-    }
-
-    /// The same for a line that may hold anything.
-    #[must_use]
-    pub fn parse_bytes(line: &[u8]) -> Option<Self> {
+    /// The `INIT_REPORT` at the end of a whole log line, which may hold anything.
+    pub(crate) fn parse_bytes(line: &[u8]) -> Option<Self> {
         text::init_report(line)
     }
 }

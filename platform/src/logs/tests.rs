@@ -63,34 +63,17 @@ fn report(request: &str) -> Report {
     }
 }
 
-fn logs(lines: &[String]) -> Logs {
-    let mut logs = Logs::default();
-    lines.iter().for_each(|line| logs.read_line(line));
-    logs
-}
-
-fn bill(lines: &[String], request: &str) -> Option<Bill> {
-    let logs = logs(lines);
-    logs.bill(logs.invocation(request)?)
-}
-
 #[test]
-fn pages_are_read_wherever_they_end() {
-    let page =
-        format!("{}\nhello\n{}\n{}\n", served(R), call(R, "s", CallSite::Inline, 1), report(R));
-    for cut in 0..page.len() {
-        let mut logs = Logs::default();
-        let (first, second) = page.as_bytes().split_at(cut);
-        let left = logs.read_page(first);
-        assert_eq!(logs.read_page(&[left, second].concat()), b"");
-        assert_eq!(logs.missing(R), None);
-        let invocation = logs.invocation(R).unwrap();
-        assert_eq!(logs.request_id(invocation), R);
-        let calls = logs.calls(invocation);
-        let [only] = calls.as_slice() else { panic!("{calls:?}") };
-        assert_eq!(only.invocation.map(|callee| logs.request_id(callee)).as_deref(), Some("s"));
-        assert_eq!((only.callee.0.as_str(), only.request_bytes, only.response_bytes), ("b", 2, 3));
-    }
+fn figures_and_names_come_back() {
+    let call = call(R, "s", CallSite::Inline, 1);
+    let logs = Logs::of(&[served(R), "hello".into(), call, report(R).to_string()]);
+    assert_eq!(logs.missing(R), None);
+    let invocation = logs.invocation(R).unwrap();
+    assert_eq!(logs.request_id(invocation), R);
+    let calls = logs.calls(invocation);
+    let [only] = calls.as_slice() else { panic!("{calls:?}") };
+    assert_eq!(only.invocation.map(|callee| logs.request_id(callee)).as_deref(), Some("s"));
+    assert_eq!((only.callee.0.as_str(), only.request_bytes, only.response_bytes), ("b", 2, 3));
 }
 
 #[test]
@@ -103,46 +86,51 @@ fn what_is_missing_is_said() {
         served("c"),
         report("c").to_string(),
     ];
-    assert_eq!(logs(&lines).missing("a"), None);
+    assert_eq!(Logs::of(&lines).missing("a"), None);
     let without = |at: usize| {
         let mut lines = lines.to_vec();
         lines.remove(at);
-        logs(&lines).missing("a")
+        Logs::of(&lines).missing("a")
     };
     assert_eq!(without(0), Some(Missing::Record("a".into())));
     assert_eq!(without(1), Some(Missing::Report("a".into())));
     assert_eq!(without(4), Some(Missing::Record("c".into())));
     assert_eq!(without(5), Some(Missing::Report("c".into())));
-    assert_eq!(logs(&lines).missing("d"), Some(Missing::Report("d".into())));
+    assert_eq!(Logs::of(&lines).missing("d"), Some(Missing::Report("d".into())));
     let managed = Report { billed_ms: None, memory_mb: None, max_memory_mb: None, ..report("c") };
     let mut lines = lines.to_vec();
     lines[5] = managed.to_string();
-    assert_eq!(logs(&lines).missing("a"), Some(Missing::Billing("c".into())));
+    assert_eq!(Logs::of(&lines).missing("a"), Some(Missing::Billing("c".into())));
 }
 
 #[test]
 fn a_restored_instance_was_started_for_its_invocation() {
     let restore = Some(Restore { duration_us: 500_790, billed_ms: Some(53) });
     let line = Report { restore, ..report("a") }.to_string();
-    assert_eq!(bill(&[line], "a").unwrap().init_us, Some(500_790));
-    assert_eq!(bill(&[report("a").to_string()], "a").unwrap().init_us, None);
+    let init_us = |line: String| {
+        let logs = Logs::of(&[line]);
+        let bills: Vec<_> = logs.bills(logs.invocation("a").unwrap()).collect();
+        let [only] = bills.as_slice() else { panic!("{bills:?}") };
+        only.init_us
+    };
+    assert_eq!(init_us(line), Some(500_790));
+    assert_eq!(init_us(report("a").to_string()), None);
 }
 
 #[test]
 fn a_runtime_that_was_killed_ran_out_of_memory() {
     let killed = "RequestId: a Error: Runtime exited with error: signal: killed".to_owned();
-    let outcome = |status| {
-        let line = Report { status, ..report("a") }.to_string();
-        bill(&[killed.clone(), line], "a").unwrap().outcome
+    let outcome = |before: &str, status| {
+        let logs = Logs::of(&[before.into(), Report { status, ..report("a") }.to_string()]);
+        logs.outcome(logs.invocation("a").unwrap())
     };
     let exit = ReportStatus::Error("Runtime.ExitError".into());
-    assert_eq!(outcome(ReportStatus::Success), Some(Outcome::OutOfMemory));
-    assert_eq!(outcome(exit.clone()), Some(Outcome::OutOfMemory));
-    assert_eq!(outcome(ReportStatus::Timeout), Some(Outcome::Timeout));
-    let line = Report { status: exit, ..report("a") }.to_string();
-    assert_eq!(bill(&[line], "a").unwrap().outcome, Some(Outcome::Crash));
+    assert_eq!(outcome(&killed, ReportStatus::Success), Some(Outcome::OutOfMemory));
+    assert_eq!(outcome(&killed, exit.clone()), Some(Outcome::OutOfMemory));
+    assert_eq!(outcome(&killed, ReportStatus::Timeout), Some(Outcome::Timeout));
+    assert_eq!(outcome("", exit), Some(Outcome::Crash));
     // Nor did its supervisor write a record.
-    assert_eq!(logs(&[killed, report("a").to_string()]).missing("a"), None);
+    assert_eq!(Logs::of(&[killed, report("a").to_string()]).missing("a"), None);
 }
 
 #[test]
@@ -155,9 +143,9 @@ fn a_circle_of_calls_is_not_followed() {
         served("a"),
         report("a").to_string(),
     ];
-    assert_eq!(logs(&lines).missing("a"), None);
+    assert_eq!(Logs::of(&lines).missing("a"), None);
     lines.reverse();
-    assert_eq!(logs(&lines).missing("a"), None);
+    assert_eq!(Logs::of(&lines).missing("a"), None);
 }
 
 /// The same without any thought for speed, for logs without circles.
@@ -241,7 +229,7 @@ proptest! {
     fn logs_say_what_a_plain_map_says(lines in lines()) {
         let mut oracle = Oracle::default();
         lines.iter().for_each(|line| oracle.read_line(line));
-        let logs = logs(&lines);
+        let logs = Logs::of(&lines);
         let named = oracle.calls.keys().chain(&oracle.reports).chain(&oracle.served);
         for request in named {
             prop_assert_eq!(logs.is_complete(request), oracle.is_complete(request), "{}", request);

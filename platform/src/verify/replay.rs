@@ -96,9 +96,8 @@ mod tests {
 
     #[test]
     fn calls_become_a_tree_with_the_payloads_that_are_known() {
-        let mut logs = Logs::default();
-        logs.read_line(&line("r1", "b", "r2", Some(b"{\"of\":\"r1\"}")));
-        logs.read_line(&line("r2", "c", "", None));
+        let logs =
+            Logs::of(&[line("r1", "b", "r2", Some(b"{\"of\":\"r1\"}")), line("r2", "c", "", None)]);
         let sent = Sent {
             trace: "1-0-0".into(),
             request_id: "r1".into(),

@@ -354,7 +354,11 @@ fn parts_that_lambda_may_add_are_passed_over() {
 fn init_reports() {
     let check = |line: &str, init_us, phase: Option<&str>, status| {
         let phase = phase.map(str::to_owned);
-        assert_eq!(InitReport::parse(line), Some(InitReport { init_us, phase, status }), "{line}");
+        assert_eq!(
+            InitReport::parse_bytes(line.as_bytes()),
+            Some(InitReport { init_us, phase, status }),
+            "{line}"
+        );
         check_none(line);
     };
     check(
@@ -370,7 +374,7 @@ fn init_reports() {
         ReportStatus::Error("Runtime.ExitError".to_owned()),
     );
     check("INIT_REPORT Init Duration: 13316.04 ms", 13_316_040, None, ReportStatus::Success);
-    assert_eq!(InitReport::parse("INIT_REPORT Init Duration: 13316.04 m"), None);
+    assert_eq!(InitReport::parse_bytes(b"INIT_REPORT Init Duration: 13316.04 m"), None);
 }
 
 #[test]
