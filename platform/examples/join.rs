@@ -108,7 +108,9 @@ impl Reader {
             let inside = format!("{name}-inside");
             self.call(execution, (name, &request), (&inside, callee), CallSite::Inline);
         }
+        let mut calls = inside as u32;
         if function == 0 {
+            calls += FUNCTIONS.len() as u32 - 1;
             for (number, (callee, _)) in FUNCTIONS.iter().enumerate().skip(1) {
                 let callee_request = request_id(execution, number as u64);
                 let callee = (*callee, callee_request);
@@ -127,6 +129,7 @@ impl Reader {
             outcome: CallOutcome::Ok,
             request_bytes: 180,
             response_bytes: 95,
+            calls: Some(calls),
             request_payload: None,
             response_payload: None,
         });
@@ -170,6 +173,7 @@ impl Reader {
             outcome: CallOutcome::Ok,
             request_bytes: 120,
             response_bytes: 340,
+            calls: (site == CallSite::Inline).then_some(0),
             request_payload: None,
             response_payload: None,
         });

@@ -270,13 +270,14 @@ mod tests {
             outcome: CallOutcome::Ok,
             request_bytes: 1,
             response_bytes: 1,
+            calls: (site == CallSite::Inline).then_some(1),
             request_payload: None,
             response_payload: None,
         })
         .to_line()
     }
 
-    fn served(request: &str) -> String {
+    fn served(request: &str, calls: u32) -> String {
         Record::Invocation(InvocationRecord {
             v: RECORD_VERSION,
             trace: "1-0-0".into(),
@@ -289,6 +290,7 @@ mod tests {
             outcome: CallOutcome::Ok,
             request_bytes: 1,
             response_bytes: 1,
+            calls: Some(calls),
             request_payload: None,
             response_payload: None,
         })
@@ -298,7 +300,8 @@ mod tests {
     #[test]
     fn calls_past_the_supervisor_are_those_that_no_record_names() {
         let served = |function: &str, request: &str| {
-            served(request).replace("\"function\":\"a\"", &format!("\"function\":\"{function}\""))
+            served(request, 0)
+                .replace("\"function\":\"a\"", &format!("\"function\":\"{function}\""))
         };
         let logs = Logs::of(&[
             served("a", "ra"),
@@ -329,8 +332,8 @@ mod tests {
         vec![
             call(("a", "ra"), ("b", "rb"), CallSite::Inline, (10, 60_000)),
             call(("b", "rb"), ("c", "rc"), CallSite::Remote, (20, 50_000)),
-            served("ra"),
-            served("rc"),
+            served("ra", 1),
+            served("rc", 0),
             report("ra", 90, ""),
             report("rc", 30, "\tInit Duration: 5.00 ms"),
         ]
@@ -367,14 +370,12 @@ mod tests {
 
     #[test]
     fn an_execution_is_complete_only_with_every_line() {
-        for missing in 1..lines().len() {
-            let mut lines = lines();
-            // Without the first call's record nothing says that there was a call at all; the
-            // supervisor writes it before the invocation's own record, which is line 2.
-            lines.remove(missing);
-            if missing != 1 {
-                assert_eq!(assemble(&lines), None, "without line {missing}");
-            }
+        let all = lines();
+        for missing in 1_u32..1 << all.len() {
+            let there =
+                |(at, line): (usize, &String)| (missing >> at & 1 == 0).then(|| line.clone());
+            let lines: Vec<_> = all.iter().enumerate().filter_map(there).collect();
+            assert_eq!(assemble(&lines), None, "without lines {missing:b}");
         }
     }
 
@@ -441,7 +442,7 @@ mod tests {
             None,
             "lacks rd"
         );
-        lines.extend([served("rd"), report("rd", 50, "")]);
+        lines.extend([served("rd", 0), report("rd", 50, "")]);
         let made = execution(&ok, &Logs::of(&lines), &deployment, &workflow(), &prices).unwrap();
         let shape: Vec<_> = made
             .spans

@@ -90,6 +90,8 @@ pub enum Missing {
     Report(String),
     /// The record that its supervisor writes when it has answered.
     Record(String),
+    /// Records of calls that were made from it.
+    Calls(String),
     /// Billed time and memory, which its report does not state.
     Billing(String),
 }
@@ -99,6 +101,7 @@ impl fmt::Display for Missing {
         match self {
             Self::Report(request) => write!(f, "there is no REPORT of {request}"),
             Self::Record(request) => write!(f, "the supervisor's record of {request} is missing"),
+            Self::Calls(request) => write!(f, "records of calls that {request} made are missing"),
             Self::Billing(request) => write!(
                 f,
                 "the report of {request} has no billed time, as those of Managed Instances"
@@ -116,6 +119,8 @@ struct Row {
     caller: u32,
     /// The last call read that was made from it.
     last_call: u32,
+    /// How many calls were made from it at least.
+    calls: u32,
     /// The last report read that bills it.
     last_bill: u32,
     /// Name of the function whose supervisor wrote a record of it.
@@ -132,6 +137,7 @@ impl Row {
     const NEW: Self = Self {
         caller: NONE,
         last_call: NONE,
+        calls: 0,
         last_bill: NONE,
         served_by: NONE,
         unbilled: false,
@@ -192,7 +198,9 @@ impl Logs {
             Entry::Call(call) => self.call(call),
             Entry::Invocation(record) => {
                 let served_by = self.name(&record.function);
-                self.row(&record.request).served_by = served_by;
+                let row = self.row(&record.request);
+                row.served_by = served_by;
+                row.calls = row.calls.saturating_add(record.calls.unwrap_or(0));
             }
             Entry::Killed(request) => self.row(request).killed = true,
             // It belongs to no invocation.
@@ -246,6 +254,7 @@ impl Logs {
             let row = &mut self.invocations[invocation as usize];
             row.caller = caller;
             row.asynchronous = call.kind == CallKind::Async;
+            row.calls = row.calls.saturating_add(call.calls.unwrap_or(0));
         }
         let at = number(self.calls.len());
         let callee = self.name(&call.callee);
@@ -414,6 +423,10 @@ impl Logs {
     }
 
     fn missing_of_calls(&self, invocation: Invocation) -> Option<Missing> {
+        let made = self.invocations[invocation.0 as usize].calls as usize;
+        if self.call_rows(invocation).take(made).count() < made {
+            return Some(Missing::Calls(self.request_id(invocation)));
+        }
         self.call_rows(invocation).find_map(|at| {
             let row = &self.calls[at as usize];
             let callee = (row.invocation != NONE).then_some(Invocation(row.invocation))?;

@@ -92,6 +92,10 @@ pub struct CallRecord<S = String> {
     pub request_bytes: u64,
     /// Payload returned, in bytes.
     pub response_bytes: u64,
+    /// Calls made from the invocation of `callee`, if it was served inside: so many records of them
+    /// were written before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<u32>,
     /// Payload sent, where payloads are recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_payload: Option<RecordedPayload>,
@@ -127,6 +131,9 @@ pub struct InvocationRecord<S = String> {
     pub request_bytes: u64,
     /// Result returned, in bytes.
     pub response_bytes: u64,
+    /// Calls made from the invocation: so many records of them were written before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<u32>,
     /// Event received, where payloads are recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_payload: Option<RecordedPayload>,
@@ -217,6 +224,7 @@ mod tests {
             outcome: CallOutcome::Ok,
             request_bytes: 12,
             response_bytes: 34,
+            calls: Some(3),
             request_payload: None,
             response_payload: None,
         })

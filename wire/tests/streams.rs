@@ -121,47 +121,51 @@ fn json_line() -> impl Strategy<Value = Line> {
 
 fn record_line() -> impl Strategy<Value = Line> {
     let names = ("[a-zä\"-]{1,9}", id(), prop_oneof![Just(String::new()), id()]);
-    (names, any::<[u64; 4]>(), any::<bool>()).prop_map(|((name, id, other), numbers, call)| {
-        let [start_us, duration_us, request_bytes, response_bytes] = numbers;
-        let (v, trace, outcome) = (RECORD_VERSION, "1-2-3".to_owned(), CallOutcome::Ok);
-        let record = if call {
-            Record::Call(CallRecord {
-                v,
-                trace,
-                function: name.clone(),
-                caller: name.clone(),
-                caller_request: id,
-                callee: name,
-                callee_request: other,
-                kind: CallKind::Sync,
-                site: CallSite::Inline,
-                start_us,
-                duration_us,
-                outcome,
-                request_bytes,
-                response_bytes,
-                request_payload: None,
-                response_payload: None,
-            })
-        } else {
-            Record::Invocation(InvocationRecord {
-                v,
-                trace,
-                function: name,
-                version: "1".to_owned(),
-                request: id,
-                start_us,
-                duration_us,
-                first: true,
-                outcome,
-                request_bytes,
-                response_bytes,
-                request_payload: None,
-                response_payload: None,
-            })
-        };
-        Line { text: record.to_line(), entry: Some(format!("{record:?}")) }
-    })
+    (names, any::<[u64; 4]>(), any::<Option<u32>>(), any::<bool>()).prop_map(
+        |((name, id, other), numbers, calls, call)| {
+            let [start_us, duration_us, request_bytes, response_bytes] = numbers;
+            let (v, trace, outcome) = (RECORD_VERSION, "1-2-3".to_owned(), CallOutcome::Ok);
+            let record = if call {
+                Record::Call(CallRecord {
+                    v,
+                    trace,
+                    function: name.clone(),
+                    caller: name.clone(),
+                    caller_request: id,
+                    callee: name,
+                    callee_request: other,
+                    kind: CallKind::Sync,
+                    site: CallSite::Inline,
+                    start_us,
+                    duration_us,
+                    outcome,
+                    request_bytes,
+                    response_bytes,
+                    calls,
+                    request_payload: None,
+                    response_payload: None,
+                })
+            } else {
+                Record::Invocation(InvocationRecord {
+                    v,
+                    trace,
+                    function: name,
+                    version: "1".to_owned(),
+                    request: id,
+                    start_us,
+                    duration_us,
+                    first: true,
+                    outcome,
+                    request_bytes,
+                    response_bytes,
+                    calls,
+                    request_payload: None,
+                    response_payload: None,
+                })
+            };
+            Line { text: record.to_line(), entry: Some(format!("{record:?}")) }
+        },
+    )
 }
 
 /// Lines of the function's own, among them some that look like others.

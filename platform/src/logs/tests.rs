@@ -22,6 +22,7 @@ fn record(caller: &str, callee: &str, site: CallSite, start_us: u64) -> CallReco
         outcome: if callee.is_empty() { CallOutcome::Refused } else { CallOutcome::Ok },
         request_bytes: 2,
         response_bytes: 3,
+        calls: None,
         request_payload: None,
         response_payload: None,
     }
@@ -44,6 +45,7 @@ fn served(request: &str) -> String {
         outcome: CallOutcome::Ok,
         request_bytes: 1,
         response_bytes: 1,
+        calls: None,
         request_payload: None,
         response_payload: None,
     })
@@ -97,6 +99,13 @@ fn what_is_missing_is_said() {
     assert_eq!(without(4), Some(Missing::Record("c".into())));
     assert_eq!(without(5), Some(Missing::Report("c".into())));
     assert_eq!(Logs::of(&lines).missing("d"), Some(Missing::Report("d".into())));
+    let with_calls = |at: usize| {
+        let mut lines = lines.to_vec();
+        lines[at] = lines[at].replace("}", ",\"calls\":2}");
+        Logs::of(&lines).missing("a")
+    };
+    assert_eq!(with_calls(0), Some(Missing::Calls("a".into())));
+    assert_eq!(with_calls(2), Some(Missing::Calls("b".into())));
     let managed = Report { billed_ms: None, memory_mb: None, max_memory_mb: None, ..report("c") };
     let mut lines = lines.to_vec();
     lines[5] = managed.to_string();

@@ -88,6 +88,7 @@ mod tests {
             outcome: CallOutcome::Error,
             request_bytes: 7,
             response_bytes: 0,
+            calls: None,
             request_payload: payload.map(|bytes| RecordedPayload::of(bytes, bytes.len())),
             response_payload: payload.map(|_| RecordedPayload::of(b"", 0)),
         })

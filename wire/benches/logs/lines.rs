@@ -102,6 +102,7 @@ impl Lines {
             outcome: CallOutcome::Ok,
             request_bytes: self.random() % 4096,
             response_bytes: self.random() % 4096,
+            calls: None,
             request_payload: None,
             response_payload: None,
         });
@@ -121,6 +122,7 @@ impl Lines {
             outcome: CallOutcome::Ok,
             request_bytes: self.random() % 4096,
             response_bytes: self.random() % 4096,
+            calls: None,
             request_payload: None,
             response_payload: None,
         });

@@ -43,6 +43,7 @@ fn call(mut rest: Rest<'_>) -> Option<CallRecord<Text<'_>>> {
         outcome: rest.outcome()?,
         request_bytes: rest.number(",\"request_bytes\":")?,
         response_bytes: rest.number(",\"response_bytes\":")?,
+        calls: rest.calls()?,
         request_payload: None,
         response_payload: None,
     };
@@ -62,6 +63,7 @@ fn invocation(mut rest: Rest<'_>) -> Option<InvocationRecord<Text<'_>>> {
         outcome: rest.outcome()?,
         request_bytes: rest.number(",\"request_bytes\":")?,
         response_bytes: rest.number(",\"response_bytes\":")?,
+        calls: rest.calls()?,
         request_payload: None,
         response_payload: None,
     };
@@ -112,6 +114,15 @@ impl<'a> Rest<'a> {
         (version <= RECORD_VERSION).then_some(version)
     }
 
+    /// The number of calls, if there is one; `None` if it is no such number.
+    fn calls(&mut self) -> Option<Option<u32>> {
+        const NAME: &str = ",\"calls\":";
+        if !self.0.starts_with(NAME) {
+            return Some(None);
+        }
+        self.number(NAME)?.try_into().ok().map(Some)
+    }
+
     fn outcome(&mut self) -> Option<CallOutcome> {
         match self.text(",\"outcome\":")? {
             "ok" => Some(CallOutcome::Ok),
@@ -135,7 +146,7 @@ mod tests {
     use super::*;
 
     const CALL: &str = r#"{"fuseline":"call","v":1,"trace":"1-67891233-abcdef012345678912345678","function":"a","caller":"a","caller_request":"r1","callee":"","callee_request":"","kind":"async","site":"remote","start_us":1700000000000000,"duration_us":354,"outcome":"refused","request_bytes":12,"response_bytes":0}"#;
-    const INVOCATION: &str = r#"{"fuseline":"invocation","v":1,"trace":"","function":"ä","version":"$LATEST","request":"r","start_us":1,"duration_us":2,"first":true,"outcome":"ok","request_bytes":3,"response_bytes":4}"#;
+    const INVOCATION: &str = r#"{"fuseline":"invocation","v":1,"trace":"","function":"ä","version":"$LATEST","request":"r","start_us":1,"duration_us":2,"first":true,"outcome":"ok","request_bytes":3,"response_bytes":4,"calls":2}"#;
 
     #[test]
     fn what_a_supervisor_writes_is_read() {
