@@ -13,6 +13,13 @@ pub(crate) fn check(page: &[u8], cut: usize) {
         lines.filter_map(Entry::of_line).map(|entry| format!("{entry:?}")).collect();
     assert_eq!(whole, line_by_line);
 
+    // Figures as large as a line can hold are no trouble.
+    for entry in entries(page) {
+        if let Entry::Report(report) = entry {
+            let _ = (report.out_of_memory(), report.to_string());
+        }
+    }
+
     // What is cut off at the end takes nothing else with it.
     let (start, rest) = page.split_at(cut.min(page.len()));
     let before = read(start);

@@ -57,7 +57,7 @@ pub struct Bill {
 }
 
 /// A call that was made from an invocation.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     /// Task called.
     pub callee: &'a TaskName,
@@ -157,7 +157,7 @@ struct BillRow {
     previous: u32,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 struct CallRow {
     start_us: u64,
     duration_us: u64,
@@ -172,7 +172,7 @@ struct CallRow {
     outcome: CallOutcome,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 struct Payloads {
     request: Option<RecordedPayload>,
     response: Option<RecordedPayload>,
@@ -353,18 +353,6 @@ impl Logs {
         // The last one read comes first, and the order of those made at the same time is kept.
         calls.reverse();
         calls.sort_by_key(|call| call.start_us);
-        // Refused calls whose records came twice; there are no request ids to know them by.
-        let mut kept = 0;
-        for at in 0..calls.len() {
-            let call = calls[at];
-            let same_time =
-                calls[..kept].iter().rev().take_while(|other| other.start_us == call.start_us);
-            if !same_time.into_iter().any(|other| *other == call) {
-                calls[kept] = call;
-                kept += 1;
-            }
-        }
-        calls.truncate(kept);
         calls
     }
 

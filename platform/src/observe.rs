@@ -1,6 +1,7 @@
 //! Reads the functions' logs until everything that was sent can be accounted for.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::time::Duration;
 
 use optimizer::deployment::Deployment;
@@ -136,8 +137,7 @@ impl<'a> LogReader<'a> {
             let mut lines = Vec::new();
             for event in page.events() {
                 let message = event.message().unwrap_or_default();
-                let id = event.event_id().unwrap_or(message);
-                if self.seen.is_new(event.timestamp().unwrap_or_default(), id) {
+                if self.seen.is_new(event.timestamp().unwrap_or_default(), message) {
                     // An event is whole: what was too long for one ends in the middle of a line, but
                     // does not go on in the next.
                     lines.extend_from_slice(message.as_bytes());
@@ -151,13 +151,14 @@ impl<'a> LogReader<'a> {
     }
 }
 
-/// Which events have been read. CloudWatch gives some more than once, and some later than others of
-/// the same time.
+/// Which events have been read. CloudWatch gives some more than once, has some twice with ids of their
+/// own, and shows some later than others of the same time. So an event is known by its time and text:
+/// no line that is ours can be there twice in a millisecond.
 struct Seen {
     /// What is older is not asked for any more, in milliseconds since the Unix epoch.
     from_ms: i64,
-    /// Those since then, by time and id.
-    events: BTreeSet<(i64, String)>,
+    /// Those since then, by time and a hash of the text.
+    events: BTreeSet<(i64, u64)>,
 }
 
 impl Seen {
@@ -165,15 +166,17 @@ impl Seen {
         Self { from_ms, events: BTreeSet::new() }
     }
 
-    fn is_new(&mut self, at_ms: i64, id: &str) -> bool {
-        self.events.insert((at_ms, id.to_owned()))
+    fn is_new(&mut self, at_ms: i64, message: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(message.as_bytes());
+        self.events.insert((at_ms, hasher.finish()))
     }
 
     /// Once all events there are have been read: goes on with the latest, and those a little older.
     fn go_on(&mut self) {
         let Some((latest_ms, _)) = self.events.last() else { return };
         self.from_ms = self.from_ms.max(latest_ms - LATE_MS);
-        self.events = self.events.split_off(&(self.from_ms, String::new()));
+        self.events = self.events.split_off(&(self.from_ms, 0));
     }
 }
 
@@ -184,8 +187,9 @@ mod tests {
     #[test]
     fn events_count_once_however_late_and_often_they_come() {
         let mut seen = Seen::from(0);
-        for (at_ms, id, new) in [(5, "a", true), (5, "b", true), (5, "a", false), (3, "c", true)] {
-            assert_eq!(seen.is_new(at_ms, id), new, "{id}");
+        for (at_ms, text, new) in [(5, "a", true), (5, "b", true), (5, "a", false), (3, "a", true)]
+        {
+            assert_eq!(seen.is_new(at_ms, text), new, "{at_ms} {text}");
         }
         seen.go_on();
         assert_eq!(seen.from_ms, 0);
