@@ -204,13 +204,13 @@ fn wrong_flows_are_usage_errors() {
             STEPS,
             "after: [split]\n    map",
             "after: [cut]\n    map",
-            ":26:13: step `square` comes after `cut`",
+            ":23:13: step `square` comes after `cut`",
         ),
         (
             MACHINE,
             "Resource: exit",
             "Resource: gone",
-            ":59:29: state `Exit`: there is no task `gone`",
+            ":59:35: state `Exit`: there is no task `gone`",
         ),
     ] {
         assert!(flow.contains(from), "{from}");

@@ -36,6 +36,8 @@ pub(crate) enum Command {
     /// Send one request to the deployed workflow and print its answer
     Invoke(InvokeArguments),
     /// Send load to the deployed workflow and print what it cost and how long it took
+    ///
+    /// With --platform sim nothing has to be deployed: the tasks' models say how long they take.
     Load(LoadArguments),
     /// Find the cheapest deployment that keeps the latency objective
     ///
@@ -209,6 +211,10 @@ pub(crate) struct LoadArguments {
     /// Seed of payloads and times
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// With --platform sim: delay added to every invoke, median and 95th percentile, or `none`
+    /// [default: 15ms,40ms]
+    #[arg(long, value_name = "MEDIAN,P95")]
+    pub(crate) invoke_overhead: Option<InvokeOverhead>,
 }
 
 #[derive(Args, Debug)]
@@ -221,10 +227,12 @@ pub(crate) struct OptimizeArguments {
     /// nested]
     #[arg(long, value_enum)]
     pub(crate) strategy: Option<StrategyName>,
-    /// Warm executions of each trial [default: 40; with aarc 1]
+    /// Warm executions of each trial [default: 40; with aarc 3, on the simulator
+    /// 20]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) executions: Option<u32>,
-    /// Warm executions of each deployment in the final comparison [default: 100; with aarc 20]
+    /// Warm executions of each deployment in the final comparison [default: 100; with aarc 20,
+    /// on the simulator 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=100_000))]
     pub(crate) comparison: Option<u32>,
     /// Resources to choose from: lambda, lambda-managed-instances, cloud-run, function-compute, fargate,

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use optimizer::search::Decision;
 use platform::events::{Observer, RunEvent};
 
 /// Tells the user what happens. Clones share the bar.
@@ -79,20 +78,10 @@ impl Observer for Progress {
             }
             RunEvent::Progress { answered, of, failed } => self.measure(answered, of, failed),
             RunEvent::TrialDecided { verdict, .. } => {
-                let word = decision(verdict.decision);
                 for reason in &verdict.reasons {
-                    self.line(&format!("     {word}: {reason}"));
+                    self.line(&format!("     {reason}"));
                 }
             }
         }
-    }
-}
-
-fn decision(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Measured => "measured",
-        Decision::Kept => "kept",
-        Decision::Undone => "undone",
-        Decision::PartlyKept => "partly kept",
     }
 }

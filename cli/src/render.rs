@@ -7,7 +7,7 @@ use optimizer::aarc::{Change, Fate, Place};
 use optimizer::gate::{CallVerdicts, Effect};
 use optimizer::measurement::Measurement;
 use optimizer::search::Standing;
-use platform::optimize::{Report, Spent, Unreachable, resource_changes};
+use platform::optimize::{RecommendationReport, Report, Spent, Unreachable, resource_changes};
 use platform::verify;
 use serde::Serialize;
 
@@ -128,13 +128,7 @@ pub(crate) fn optimization(report: &Report) -> String {
     }
     text.push_str(&format!("\nrecommended: {}\n", recommendation.deployment));
     text.push_str(&format!("{}\n", functions(report)));
-    let saving = &recommendation.saving;
-    text.push_str(&format!("saves {}", share(saving.cost)));
-    if let Some(interval) = saving.cost_ci95 {
-        let (lower, upper) = (interval.lower * 100.0, interval.upper * 100.0);
-        text.push_str(&format!(" of the cost (95 % interval {lower:.1} … {upper:.1} %)"));
-    }
-    text.push_str(&format!(", {} of the p95 latency\n", share(saving.latency_p95)));
+    text.push_str(&saves(report));
     if let Some(limit) = &report.budget_spent {
         text.push_str(&format!(
             "not done: the budget of {limit} was spent; this is the best so far\n"
@@ -145,6 +139,20 @@ pub(crate) fn optimization(report: &Report) -> String {
         spent(&report.spent, report.trials.len())
     ));
     text
+}
+
+fn saves(report: &Report) -> String {
+    let RecommendationReport { deployment, measurement, saving, .. } = &report.recommendation;
+    let baseline = &report.baseline;
+    if *deployment == baseline.deployment && measurement.resources == baseline.resources {
+        return "nothing is to be changed\n".into();
+    }
+    let mut text = format!("saves {}", share(saving.cost));
+    if let Some(interval) = saving.cost_ci95 {
+        let (lower, upper) = (interval.lower * 100.0, interval.upper * 100.0);
+        text.push_str(&format!(" of the cost (95 % interval {lower:.1} … {upper:.1} %)"));
+    }
+    text + &format!(", {} of the p95 latency\n", share(saving.latency_p95))
 }
 
 fn spent(spent: &Spent, trials: usize) -> String {

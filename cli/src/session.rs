@@ -3,19 +3,24 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use local_backend::{Options, PreparedRuntime, RuntimeError, SandboxReport, Server};
+use local_backend::{
+    InvokeOverhead, Options, PreparedRuntime, RuntimeError, SandboxReport, Server,
+};
 use optimizer::deployment::{Deployment, DeploymentError};
 use optimizer::gate::Effect;
+use optimizer::price::PriceBook;
+use optimizer::simulator::Overhead;
 use optimizer::workflow::Workflow;
 use platform::command;
 use platform::deploy::Deployer;
 use platform::endpoint::Endpoint;
 use platform::events::{Observer, RunEvent};
 use platform::project::Project;
+use platform::simulation::Simulation;
 use platform::status;
 
 use crate::arguments::{BackendArguments, DEFAULT_PORT, Platform, TargetArguments};
-use crate::error::CliError;
+use crate::error::{CliError, chain};
 use crate::progress::Progress;
 
 /// Longer than any pause of a measurement, so that only what a trial left behind expires.
@@ -89,7 +94,7 @@ pub(crate) async fn endpoint(target: &TargetArguments) -> Result<Endpoint, CliEr
     if target.platform == Platform::Sim {
         return Err(CliError::usage(
             "--platform sim: nothing is deployed on the simulator",
-            "use it with `fuseline optimize`",
+            "use it with `fuseline optimize` or `fuseline load`",
         ));
     }
     let url = match &target.endpoint {
@@ -108,6 +113,26 @@ pub(crate) async fn endpoint(target: &TargetArguments) -> Result<Endpoint, CliEr
         )
     })?;
     Ok(Endpoint::at(&url).await)
+}
+
+/// The project's workflow on the simulator.
+pub(crate) fn simulation<'a>(
+    project: &'a Project,
+    prices: PriceBook,
+    overhead: &InvokeOverhead,
+    seed: u64,
+) -> Result<Simulation<'a>, CliError> {
+    let overhead = match *overhead {
+        InvokeOverhead::None => Overhead { median_us: 0, p95_us: 0 },
+        InvokeOverhead::LogNormal { median_us, p95_us } => Overhead { median_us, p95_us },
+    };
+    Simulation::new(project, prices, overhead, seed).map_err(|error| {
+        let file = project.file.display();
+        CliError::usage(
+            format!("{file}: --platform sim: {}", chain(&error)),
+            "describe how the task behaves; docs/WORKFLOW-FILE.md says how",
+        )
+    })
 }
 
 /// What the alias `live` calls; an error if nothing is deployed.

@@ -83,7 +83,12 @@ pub fn choose(arms: &[(&str, &[Execution])], slo: Slo, seed: u64, demand: Demand
             format!("{name} {verdict}: {}", figures(present, executions, slo, seed))
         })
         .collect();
-    Choice { index, saving: saving(present, arms[index].1, seed), reasons }
+    // What stays as it is saves exactly nothing.
+    let saving = match index {
+        0 => Saving::default(),
+        _ => saving(present, arms[index].1, seed),
+    };
+    Choice { index, saving, reasons }
 }
 
 fn costs(executions: &[Execution]) -> Vec<u64> {

@@ -2,6 +2,7 @@
 
 use optimizer::deployment::Deployment;
 use optimizer::execution::Execution;
+use optimizer::measurement;
 
 use crate::measure::{Effort, MeasureError};
 use crate::optimize::Verification;
@@ -22,7 +23,8 @@ pub trait Lab {
 
     /// Measures a deployment that differs in nothing but sizes from the one that was measured this way
     /// before: where the platform can do that, instances go on with other sizes, so that a trial takes
-    /// little more than its warm executions.
+    /// little more than its `executions`, which are warm or failed. Cold ones are returned as well, and
+    /// if instances keep starting, fewer warm ones.
     fn measure_sizes(
         &self,
         deployment: &Deployment,
@@ -39,4 +41,15 @@ pub trait Lab {
         fused: &Deployment,
         verification: &Verification,
     ) -> impl Future<Output = Result<Option<verify::Report>, MeasureError>>;
+}
+
+/// How often [`Lab::measure_sizes`] sends requests again in the place of those that were cold: a step that
+/// is invoked for many elements at once may need a few executions until it has all instances.
+pub(crate) const SIZE_ATTEMPTS: u32 = 4;
+
+/// How many of the executions that were wanted are still missing.
+pub(crate) fn missing(wanted: u32, measured: &[Execution]) -> u32 {
+    let warm = measurement::warm(measured).count();
+    let cold_failures = measured.iter().filter(|one| one.is_cold() && one.failed()).count();
+    wanted.saturating_sub((warm + cold_failures) as u32)
 }

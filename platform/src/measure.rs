@@ -19,7 +19,7 @@ use crate::command::{self, CommandError};
 use crate::deploy::{DeployError, Deployed, Deployer};
 use crate::endpoint::Endpoint;
 use crate::events::{Observer, RunEvent};
-use crate::lab::Lab;
+use crate::lab::{self, Lab};
 use crate::load::{self, LoadError, Pace, Sent, Target, Version};
 use crate::observe::{self, ObserveError};
 use crate::optimize::Verification;
@@ -109,7 +109,7 @@ impl<'a> Bench<'a> {
     ) -> Result<Vec<Vec<Execution>>, MeasureError> {
         let rounds = effort.rounds.max(1);
         let mut rng = StdRng::seed_from_u64(self.seed ^ self.generation.load(Ordering::Relaxed));
-        let progress = Progress::new(self.observer, arms.len() as u64, effort);
+        let progress = Progress::new(self.observer, arms.len() as u64, Effort { rounds, ..effort });
         let mut executions = vec![Vec::new(); arms.len()];
         for round in 0..rounds {
             // The remainder goes to the first rounds.
@@ -121,20 +121,28 @@ impl<'a> Bench<'a> {
             }
             let sent = self.round(&deployed, warm as usize, &mut rng, &progress).await?;
             for ((arm, sent), executions) in arms.iter().zip(&sent).zip(&mut executions) {
-                let tasks = self.project.tasks.keys();
-                let logs = observe::logs(self.endpoint, tasks, sent).await?;
-                let calls = logs.past_supervisor(&self.project.workflow, arm);
-                if !calls.is_empty() {
-                    self.observer.on_event(RunEvent::PastSupervisor { calls });
-                }
-                let workflow = &self.project.workflow;
-                executions.extend(observe::executions(&logs, arm, sent, workflow, &self.prices));
+                executions.extend(self.executions(arm, sent).await?);
             }
             for deployed in &deployed {
                 self.deployer.retire(deployed).await?;
             }
         }
         Ok(executions)
+    }
+
+    /// The executions that requests to a deployment caused.
+    async fn executions(
+        &self,
+        deployment: &Deployment,
+        sent: &[Sent],
+    ) -> Result<Vec<Execution>, MeasureError> {
+        let Project { tasks, workflow, .. } = self.project;
+        let logs = observe::logs(self.endpoint, tasks.keys(), sent).await?;
+        let calls = logs.past_supervisor(workflow, deployment);
+        if !calls.is_empty() {
+            self.observer.on_event(RunEvent::PastSupervisor { calls });
+        }
+        Ok(observe::executions(&logs, deployment, sent, workflow, &self.prices))
     }
 
     /// One round: a cold request to each arm, then the warm ones in turns.
@@ -193,9 +201,29 @@ impl Lab for Bench<'_> {
         deployment: &Deployment,
         executions: u32,
     ) -> Result<Vec<Execution>, MeasureError> {
-        let effort = Effort { executions, rounds: 1 };
-        let mut measured = Bench::measure(self, &[deployment], effort).await?;
-        Ok(measured.remove(0))
+        let deployed = self.deployer.deploy_sizes(deployment).await?;
+        let run = self.generation.fetch_add(1, Ordering::Relaxed);
+        let effort = Effort { executions, rounds: 0 };
+        let progress = Progress::new(self.observer, 1, effort);
+        let target = Target {
+            endpoint: self.endpoint,
+            project: self.project,
+            deployed: Version::Of(&deployed),
+        };
+        let mut measured: Vec<Execution> = Vec::new();
+        for _ in 0..lab::SIZE_ATTEMPTS {
+            let missing = lab::missing(executions, &measured);
+            if missing == 0 {
+                break;
+            }
+            let (payloads, first) = (&self.project.payloads, measured.len() as u64);
+            let requests = payloads.requests(self.seed ^ run, first, u64::from(missing));
+            command::prepare(self.project, &requests).await?;
+            let pace = Pace::Closed { concurrency: 1 };
+            let sent = load::send(target, &requests, pace, |one| progress.answered(one)).await?;
+            measured.extend(self.executions(deployment, &sent).await?);
+        }
+        Ok(measured)
     }
 
     fn seconds(&self) -> f64 {
@@ -229,7 +257,7 @@ struct Progress<'a> {
 
 impl<'a> Progress<'a> {
     fn new(observer: &'a dyn Observer, arms: u64, effort: Effort) -> Self {
-        let of = arms * u64::from(effort.executions + effort.rounds.max(1));
+        let of = arms * u64::from(effort.executions + effort.rounds);
         Self { observer, of, answered: AtomicU64::new(0), failed: AtomicU64::new(0) }
     }
 

@@ -9,9 +9,10 @@ use optimizer::flow::Data;
 use optimizer::price::PriceBook;
 use optimizer::simulator::{Load, Overhead, Simulator, SimulatorError, SimulatorParameters};
 
-use crate::lab::Lab;
+use crate::lab::{self, Lab};
 use crate::measure::{Effort, MeasureError};
 use crate::optimize::Verification;
+use crate::payload::Request;
 use crate::project::Project;
 use crate::verify;
 
@@ -56,18 +57,29 @@ impl<'a> Simulation<'a> {
         Ok(Self { project, simulator, seed, runs: AtomicU64::new(0), clock_us: AtomicU64::new(0) })
     }
 
-    /// One cold execution of a deployment and so many more.
-    fn run(&self, deployment: &Deployment, warm: u32) -> Vec<Execution> {
+    /// Executions of a deployment of which nothing runs yet, one for each request.
+    pub fn run(
+        &self,
+        deployment: &Deployment,
+        load: Load,
+        requests: Vec<Request>,
+    ) -> Vec<Execution> {
         let stream = self.runs.fetch_add(1, Ordering::Relaxed);
-        let requests = u64::from(warm) + 1;
-        // Payloads of their own for every run, as on an endpoint.
-        let requests = self.project.payloads.requests(self.seed ^ stream, 0, requests);
         let inputs: Vec<Data> =
             requests.into_iter().map(|request| Data::from(request.body)).collect();
-        let executions = self.simulator.run(deployment, Load::Sequence, &inputs, stream);
+        self.simulator.run(deployment, load, &inputs, stream)
+    }
+
+    /// So many executions one after the other. Payloads are others for every run, as on an endpoint.
+    fn sequence(&self, deployment: &Deployment, executions: u32) -> Vec<Execution> {
+        let seed = self.seed ^ self.runs.load(Ordering::Relaxed);
+        let requests = self.project.payloads.requests(seed, 0, u64::from(executions));
+        self.run(deployment, Load::Sequence, requests)
+    }
+
+    fn pass(&self, executions: &[Execution]) {
         let passed_us = executions.iter().map(|execution| execution.latency_us).sum();
         self.clock_us.fetch_add(passed_us, Ordering::Relaxed);
-        executions
     }
 }
 
@@ -86,7 +98,9 @@ impl Lab for Simulation<'_> {
         for round in 0..rounds {
             let warm = effort.executions / rounds + u32::from(round < effort.executions % rounds);
             for (arm, executions) in arms.iter().zip(&mut measured) {
-                executions.extend(self.run(arm, warm));
+                let measured = self.sequence(arm, warm + 1);
+                self.pass(&measured);
+                executions.extend(measured);
             }
         }
         Ok(measured)
@@ -97,11 +111,16 @@ impl Lab for Simulation<'_> {
         deployment: &Deployment,
         executions: u32,
     ) -> Result<Vec<Execution>, MeasureError> {
-        let mut measured = self.run(deployment, executions);
-        // On the local backend the instances would have been there.
-        if measured.first().is_some_and(|cold| !cold.failed()) {
-            measured.remove(0);
+        // Instances of the simulator do not go on with other sizes: they start anew, and what is cold is
+        // left out, as on the local backend it would not have happened.
+        let all = self.sequence(deployment, 1 + executions * lab::SIZE_ATTEMPTS);
+        let mut measured = Vec::new();
+        for one in all.into_iter().filter(|one| !one.is_cold() || one.failed()) {
+            if lab::missing(executions, &measured) > 0 {
+                measured.push(one);
+            }
         }
+        self.pass(&measured);
         Ok(measured)
     }
 

@@ -1,9 +1,8 @@
 //! `fuseline optimize`: the main job.
 
-use local_backend::{InvokeOverhead, Server};
+use local_backend::Server;
 use optimizer::aarc::AarcParameters;
 use optimizer::search::Standing;
-use optimizer::simulator::Overhead;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
 use platform::choice::{Choice, SizeChange};
@@ -12,19 +11,20 @@ use platform::lab::Lab;
 use platform::measure::{Bench, Effort};
 use platform::optimize::{self, Budget, Conditions, Optimized, Parameters, Strategy, Verification};
 use platform::project::Project;
-use platform::simulation::Simulation;
 
 use crate::arguments::{Format, MemoryRange, OptimizeArguments, Platform, StrategyName};
-use crate::error::{CliError, chain};
+use crate::error::CliError;
 use crate::progress::Progress;
 use crate::{render, session};
 
 /// Executions of a trial and of the final comparison, with rounds, each of which has a cold execution
-/// more. Those of orchestrated workflows take seconds to minutes.
+/// more. Those of orchestrated workflows take seconds to minutes, except on the simulator.
 const NESTED: [Effort; 2] =
     [Effort { executions: 40, rounds: 2 }, Effort { executions: 100, rounds: 5 }];
 const AARC: [Effort; 2] =
-    [Effort { executions: 1, rounds: 1 }, Effort { executions: 20, rounds: 2 }];
+    [Effort { executions: 3, rounds: 1 }, Effort { executions: 20, rounds: 2 }];
+const AARC_SIMULATED: [Effort; 2] =
+    [Effort { executions: 20, rounds: 1 }, Effort { executions: 100, rounds: 2 }];
 /// Memory sizes on Lambda if none are given, as in the thesis's experiments.
 const USUAL_RANGE: MemoryRange = MemoryRange { smallest_mb: 128, largest_mb: 1024, step_mb: 128 };
 
@@ -91,11 +91,11 @@ fn print(optimized: &Optimized, format: Format) -> Result<(), CliError> {
 
 fn strategy(arguments: &OptimizeArguments, project: &Project) -> Result<Strategy, CliError> {
     match (arguments.strategy, project.workflow.flow()) {
-        (None | Some(StrategyName::Aarc), Some(_)) => Ok(Strategy::Aarc),
-        (None | Some(StrategyName::Nested), _) => Ok(Strategy::Nested),
-        (Some(StrategyName::Aarc), None) => Err(CliError::usage(
-            "--strategy aarc: the workflow has no `steps` and no state machine",
-            "use --strategy nested for functions that call each other",
+        (Some(StrategyName::Aarc), _) | (None, Some(_)) => Ok(Strategy::Aarc),
+        (Some(StrategyName::Nested) | None, None) => Ok(Strategy::Nested),
+        (Some(StrategyName::Nested), Some(_)) => Err(CliError::usage(
+            "--strategy nested: it fuses along the calls of one entry, and an orchestrator runs this workflow",
+            "use --strategy aarc",
         )),
     }
 }
@@ -125,9 +125,10 @@ fn parameters(
         usd: arguments.max_usd,
         seconds: arguments.max_minutes.map(|minutes| minutes * 60.0),
     };
-    let [trial, comparison] = match strategy {
-        Strategy::Nested => NESTED,
-        Strategy::Aarc => AARC,
+    let [trial, comparison] = match (strategy, arguments.target.platform) {
+        (Strategy::Nested, _) => NESTED,
+        (Strategy::Aarc, Platform::Sim) => AARC_SIMULATED,
+        (Strategy::Aarc, _) => AARC,
     };
     let so_many = |usual: Effort, given: Option<u32>| Effort {
         executions: given.unwrap_or(usual.executions),
@@ -176,19 +177,9 @@ struct Job<'a> {
 impl Job<'_> {
     /// On the simulator, whose time is its own.
     async fn simulate(&self) -> Result<Optimized, CliError> {
-        let overhead = match self.arguments.backend.invoke_overhead {
-            InvokeOverhead::None => Overhead { median_us: 0, p95_us: 0 },
-            InvokeOverhead::LogNormal { median_us, p95_us } => Overhead { median_us, p95_us },
-        };
         let Parameters { prices, seed, .. } = self.parameters;
-        let simulation = Simulation::new(self.project, prices.clone(), overhead, *seed);
-        let simulation = simulation.map_err(|error| {
-            let file = self.project.file.display();
-            CliError::usage(
-                format!("{file}: --platform sim: {}", chain(&error)),
-                "describe how the task behaves; docs/WORKFLOW-FILE.md says how",
-            )
-        })?;
+        let overhead = &self.arguments.backend.invoke_overhead;
+        let simulation = session::simulation(self.project, prices.clone(), overhead, *seed)?;
         let conditions = Conditions {
             platform: "sim".into(),
             sandbox: "simulated".into(),

@@ -157,7 +157,11 @@ impl AarcSearch {
         if expected_us.after > limit_us.max(expected_us.before) {
             return Some(Violation::SloMissed { latency_us: expected_us.after, limit_us });
         }
-        (costs.after > costs.before * self.tolerated()).then_some(Violation::CostRose)
+        if costs.after > costs.before * self.tolerated() {
+            return Some(Violation::CostRose);
+        }
+        // Chance alone would give a function less and less of what does not pay, such as vCPU below one.
+        (slower && costs.after * self.tolerated() > costs.before).then_some(Violation::NotWorthIt)
     }
 
     /// The latency to be expected of executions that take the same steps as those that were seen.

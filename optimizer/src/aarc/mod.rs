@@ -17,7 +17,8 @@
 //!   the cost of the functions that depend on it, and the latency to be expected when their new times
 //!   are put in the place of the old ones. So what other functions happened to take in the one
 //!   execution of a trial decides nothing.
-//! * "Cost rose" means by more than a tolerance.
+//! * "Cost rose" means by more than a tolerance. A change that makes steps take longer, by more than the
+//!   tolerance, has to save more than that.
 //! * A change is a violation if the latency to be expected is longer with it than without it and
 //!   longer than the SLO; if the function itself took longer, by more than the tolerance, than the SLO
 //!   less a margin. This holds on detours as well.
@@ -84,7 +85,7 @@ pub struct AarcParameters {
     pub executions: u32,
     /// Warm executions of the last trial; at least 1.
     pub validation_executions: u32,
-    /// By how much cost, or a detour's time, may rise without counting as risen, in per cent: what
+    /// By how much cost, or a detour's time, may change without counting as changed, in per cent: what
     /// noise makes of a mean of so few executions.
     pub tolerance_percent: u32,
     /// How far below the SLO trials have to stay, in per cent of it; below 100.

@@ -103,6 +103,8 @@ pub enum Violation {
     },
     /// It cost more.
     CostRose,
+    /// It took longer, and saved no more than chance may.
+    NotWorthIt,
     /// No warm execution reached the function, so that nothing shows what it does.
     NotReached,
 }
@@ -147,6 +149,7 @@ impl Violation {
                 format!("its detour took {runtime}, over its sub-SLO of {limit}")
             }
             Self::CostRose => cost_change.to_owned(),
+            Self::NotWorthIt => format!("it takes longer, and {cost_change}"),
             Self::NotReached => "no warm execution reached it".to_owned(),
         }
     }

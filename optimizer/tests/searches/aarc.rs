@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use crate::common::{Case, Resumed, cases, name};
+use crate::common::{Case, Resumed, cases, name, same_cases};
 use crate::orchestrated::{Needs, Steps, task_name};
 
 /// What a search went through.
@@ -158,9 +158,9 @@ fn parameters() -> impl Strategy<Value = AarcParameters> {
 }
 
 proptest! {
-    #![proptest_config(cases(64))]
+    #![proptest_config(same_cases(64))]
 
-    /// Of 4,000 such workflows the dearest came out 1.38 times as dear as the best there is.
+    /// Of 4,000 such workflows the dearest came out 1.44 times as dear as the best there is.
     #[test]
     fn without_noise_the_slo_is_kept_and_the_cost_close_to_the_least(steps in workflows()) {
         let course = run(&steps, AarcParameters::default());
@@ -170,6 +170,10 @@ proptest! {
         let optimum = steps.optimum().unwrap();
         prop_assert!(cost.0 as f64 <= optimum.0 as f64 * 1.5, "{:?}, at best {:?}", cost, optimum);
     }
+}
+
+proptest! {
+    #![proptest_config(cases(64))]
 
     #[test]
     fn what_is_recommended_was_measured_whole_and_kept_the_slo(
@@ -355,6 +359,17 @@ fn what_saved_most_comes_first() {
     assert_eq!(greatest.saved, first.iter().max().copied());
     let then = course.changes(1).into_iter().find(|it| it.trial == next.0).unwrap();
     assert_eq!(then.dimension, greatest.dimension);
+}
+
+#[test]
+fn nothing_is_made_slower_for_nothing() {
+    // On Lambda a function that uses one vCPU costs the same with less.
+    let mut steps = Steps::new(vec![SERIAL], &[&[]]).with_slo_percent(1_000);
+    (steps.space, steps.prices) = (coarse_lambda(), PriceBook::lambda_x86());
+    let course = run(&steps, AarcParameters::default());
+    assert!(course.resources(0).vcpu >= MilliVcpu(700), "{}", course.resources(0));
+    let undone = course.changes(0).into_iter().map(|change| change.fate);
+    assert!(undone.collect::<Vec<_>>().contains(&Fate::Undone(Violation::NotWorthIt)));
 }
 
 #[test]

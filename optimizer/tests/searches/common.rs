@@ -14,7 +14,7 @@ use optimizer::simulator::{Load, Overhead, Simulator, SimulatorError, SimulatorP
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
 use optimizer::workflow::{Call, CallKind, Slo, Task, TaskName, Workflow};
-use proptest::test_runner::Config as ProptestConfig;
+use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
 /// A workflow to simulate. Tasks are `t0`, `t1`, … and `t0` is the entry.
 #[derive(Clone, Debug)]
@@ -119,6 +119,12 @@ pub(crate) fn name(index: usize) -> TaskName {
 /// a file.
 pub(crate) fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// The same, with the same cases every time: for bounds that hold of what was tried, not of all there
+/// could be.
+pub(crate) fn same_cases(count: u32) -> ProptestConfig {
+    ProptestConfig { rng_seed: RngSeed::Fixed(1), ..cases(count) }
 }
 
 /// What a search went through.

@@ -28,23 +28,26 @@ pub enum Exhausted {
 
 impl Budget {
     /// The limit that would be passed if so many executions followed, each at the mean cost and wall
-    /// time of those before; before the first one they are taken to cost nothing.
+    /// time of all those before or, if that is more, of the `last` trial's; before the first one they
+    /// are taken to cost nothing.
     #[must_use]
-    pub fn exhausted_by(&self, spent: &Spent, executions: u64) -> Option<Exhausted> {
-        let each = |so_far: f64| match spent.executions {
+    pub fn exhausted_by(&self, spent: &Spent, last: &Spent, executions: u64) -> Option<Exhausted> {
+        let mean = |spent: &Spent, what: fn(&Spent) -> f64| match spent.executions {
             0 => 0.0,
-            count => so_far / count as f64,
+            count => what(spent) / count as f64,
         };
-        let with = |so_far: f64| so_far + each(so_far) * executions as f64;
-        let over = |limit: &f64, so_far: f64| with(so_far) > *limit;
+        let with = |what: fn(&Spent) -> f64| {
+            what(spent) + mean(spent, what).max(mean(last, what)) * executions as f64
+        };
         if let Some(limit) = self.executions.filter(|limit| spent.executions + executions > *limit)
         {
             return Some(Exhausted::Executions(limit));
         }
-        if let Some(limit) = self.usd.filter(|limit| over(limit, spent.usd)) {
+        if let Some(limit) = self.usd.filter(|limit| with(|spent| spent.usd) > *limit) {
             return Some(Exhausted::Usd(limit));
         }
-        self.seconds.filter(|limit| over(limit, spent.seconds)).map(Exhausted::Seconds)
+        let seconds = self.seconds.filter(|limit| with(|spent| spent.seconds) > *limit);
+        seconds.map(Exhausted::Seconds)
     }
 }
 
@@ -65,8 +68,9 @@ mod tests {
     #[test]
     fn what_is_planned_counts_at_the_mean_of_what_was_spent() {
         let spent = Spent { executions: 10, usd: 1.0, seconds: 60.0 };
+        let none = Spent::default();
         let check = |budget: Budget, executions: u64, expect: Option<Exhausted>| {
-            assert_eq!(budget.exhausted_by(&spent, executions), expect, "{budget:?}");
+            assert_eq!(budget.exhausted_by(&spent, &none, executions), expect, "{budget:?}");
         };
         check(Budget::default(), 1_000_000, None);
         let executions = Budget { executions: Some(15), ..Budget::default() };
@@ -78,7 +82,10 @@ mod tests {
         let seconds = Budget { seconds: Some(90.0), ..Budget::default() };
         check(seconds, 5, None);
         check(seconds, 6, Some(Exhausted::Seconds(90.0)));
-        assert_eq!(usd.exhausted_by(&Spent::default(), 99), None, "nothing is known yet");
+        assert_eq!(usd.exhausted_by(&none, &none, 99), None, "nothing is known yet");
+        let slower = Spent { executions: 1, usd: 0.01, seconds: 12.0 };
+        let exhausted = |budget: Budget| budget.exhausted_by(&spent, &slower, 3);
+        assert_eq!((exhausted(usd), exhausted(seconds)), (None, Some(Exhausted::Seconds(90.0))));
         assert_eq!(Exhausted::Seconds(90.0).to_string(), "1.5 minutes");
     }
 }

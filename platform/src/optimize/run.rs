@@ -22,6 +22,8 @@ pub(super) struct Run<'a, L> {
     pub(super) observer: &'a dyn Observer,
     pub(super) trials: Vec<TrialReport>,
     pub(super) spent: Spent,
+    /// What the last trial took of it.
+    last: Spent,
     /// The limit that ended a search before it was done.
     pub(super) exhausted: Option<Exhausted>,
     started_seconds: f64,
@@ -54,6 +56,7 @@ impl<'a, L: Lab> Run<'a, L> {
             observer,
             trials: Vec::new(),
             spent: Spent::default(),
+            last: Spent::default(),
             exhausted: None,
             started_seconds,
         })
@@ -114,7 +117,7 @@ impl<'a, L: Lab> Run<'a, L> {
         self.spent.seconds = self.lab.seconds() - self.started_seconds;
         let planned = executions
             + super::least_executions(self.parameters.strategy, self.parameters.comparison);
-        self.exhausted = self.parameters.budget.exhausted_by(&self.spent, planned);
+        self.exhausted = self.parameters.budget.exhausted_by(&self.spent, &self.last, planned);
         if let Some(limit) = self.exhausted {
             self.observer.on_event(RunEvent::BudgetSpent { limit: limit.to_string() });
         }
@@ -143,9 +146,17 @@ impl<'a, L: Lab> Run<'a, L> {
 
     fn count(&mut self, measured: &[Vec<Execution>]) {
         let all = || measured.iter().flatten();
-        self.spent.executions += all().count() as u64;
-        self.spent.usd += all().map(|one| one.cost().usd()).sum::<f64>();
-        self.spent.seconds = self.lab.seconds() - self.started_seconds;
+        let seconds = self.lab.seconds() - self.started_seconds;
+        self.last = Spent {
+            executions: all().count() as u64,
+            usd: all().map(|one| one.cost().usd()).sum(),
+            seconds: seconds - self.spent.seconds,
+        };
+        self.spent = Spent {
+            executions: self.spent.executions + self.last.executions,
+            usd: self.spent.usd + self.last.usd,
+            seconds,
+        };
     }
 
     /// Verifies a fusion against the unfused workflow.
