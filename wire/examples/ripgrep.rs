@@ -2,7 +2,7 @@
 //! record and report costs beside finding them.
 //!
 //! ```text
-//! cargo run --release -p wire --example ripgrep [megabytes]
+//! cargo run --release --example ripgrep [megabytes]
 //! ```
 //!
 //! ripgrep must be installed (`apt install ripgrep`). Processor time is what counts on a machine that
