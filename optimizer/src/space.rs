@@ -297,6 +297,17 @@ impl ResourceSpace {
         }
     }
 
+    /// The largest with at most so much vCPU; `None` if there are none.
+    #[must_use]
+    pub fn largest_up_to(&self, vcpu: MilliVcpu) -> Option<Resources> {
+        let dimension = *self.dimensions().first()?;
+        let mut size = self.largest();
+        while size.vcpu > vcpu {
+            size = self.reduce(size, dimension, 1)?;
+        }
+        Some(size)
+    }
+
     /// The largest legal resources that have at least `steps` sizes less of one dimension and not
     /// more of the other; `None` if there are none. `from` itself need not be legal.
     ///

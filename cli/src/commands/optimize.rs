@@ -4,7 +4,7 @@ use local_backend::Server;
 use optimizer::aarc::AarcParameters;
 use optimizer::search::Standing;
 use optimizer::space::ResourceSpace;
-use optimizer::units::MemoryMb;
+use optimizer::units::{MemoryMb, MilliVcpu, Resources};
 use platform::choice::{Choice, SizeChange};
 use platform::endpoint::Endpoint;
 use platform::lab::Lab;
@@ -45,7 +45,7 @@ pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
         let space = choice.space.name();
         progress.line(&format!("{task} gets {offered}: {space} does not offer its {written}"));
     }
-    let parameters = parameters(arguments, &project, choice)?;
+    let parameters = parameters(arguments, &project, choice, &progress)?;
     let job = Job { arguments, project: &project, parameters: &parameters, progress: &progress };
     if arguments.target.platform == Platform::Sim {
         return print(&job.simulate().await?, arguments.target.format);
@@ -104,6 +104,7 @@ fn parameters(
     arguments: &OptimizeArguments,
     project: &Project,
     choice: Choice,
+    progress: &Progress,
 ) -> Result<Parameters, CliError> {
     let Choice { space, prices } = choice;
     let strategy = strategy(arguments, project)?;
@@ -152,6 +153,7 @@ fn parameters(
         trial: so_many(trial, arguments.executions),
         comparison,
         aarc: AarcParameters {
+            base: base(arguments, &space, progress),
             validation_executions: comparison.executions,
             ..AarcParameters::default()
         },
@@ -163,6 +165,24 @@ fn parameters(
             // The logs of a server of our own go with it.
             record_payloads: arguments.target.endpoint.is_none(),
         },
+    })
+}
+
+/// Where Algorithm 4.1 begins on this machine: with more vCPU than it has, functions would be billed for what
+/// they do not get.
+fn base(
+    arguments: &OptimizeArguments,
+    space: &ResourceSpace,
+    progress: &Progress,
+) -> Option<Resources> {
+    if arguments.target.platform != Platform::Local || arguments.target.endpoint.is_some() {
+        return None;
+    }
+    let cores = std::thread::available_parallelism().ok()?.get();
+    let base = space.largest_up_to(MilliVcpu(u32::try_from(cores * 1000).ok()?))?;
+    (base != space.largest()).then(|| {
+        progress.line(&format!("this machine has {cores} cores: the search begins with {base}"));
+        base
     })
 }
 

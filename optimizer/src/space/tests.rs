@@ -337,3 +337,18 @@ proptest! {
         prop_assert_eq!(space.reduce(from, Dimension::Vcpu, steps), None);
     }
 }
+
+#[test]
+fn the_largest_can_be_limited_to_what_a_machine_has() {
+    let up_to =
+        |name: &str, vcpu| ResourceSpace::named(name).unwrap().largest_up_to(MilliVcpu(vcpu));
+    assert_eq!(
+        up_to("lambda", 2_000),
+        Some(ResourceSpace::lambda().resources_for_memory(MemoryMb(3_538)))
+    );
+    assert_eq!(up_to("decoupled", 2_000), Some(resources(2_000, 10_240)));
+    assert_eq!(up_to("fargate", 2_000), Some(resources(2_000, 16_384)));
+    assert_eq!(up_to("fargate", 100), None);
+    let lambda = ResourceSpace::lambda();
+    assert_eq!(lambda.largest_up_to(MilliVcpu(u32::MAX)), Some(lambda.largest()));
+}
