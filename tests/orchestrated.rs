@@ -1,9 +1,12 @@
 //! Orchestrated workflows on `fuseline local`: steps and a state machine, deployed, driven and measured.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tests::{LocalServer, Run, State, program, run, sandboxes};
+use tests::moto::Moto;
+use tests::{LocalServer, Run, State, fuseline, program, run, sandboxes, skipped};
 
 /// What each task's function does is its `DO`.
 const HEAD: &str = "\
@@ -164,6 +167,69 @@ fn steps_run_one_after_the_other_side_by_side_and_over_lists() {
         assert_eq!(server.signal("INT"), Some(0));
         state.assert_nothing_left();
     }
+}
+
+const IN_A_BUCKET: &str = "\
+name: flow
+slo: { latency: 20s }
+defaults: { runtime: provided.al2023, memory: 512, timeout: 20s }
+objects: { bucket: large-data/of/flow, above: 1MB }
+tasks:
+  long: { code: ./step, environment: { DO: long } }
+  measure: { code: ./step, environment: { DO: measure, AT: SERVER, WITH: HEADER } }
+steps: { long: {}, measure: { after: [long] } }
+payloads: [ { body: {}, expect: { by_reference: true, got: { text: 2000000 } } } ]
+";
+
+/// What moto believes.
+const SIGNATURE: &str = "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=x";
+
+/// A request to a server for a path, without a body; the answer.
+fn http(server: &str, method: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(server)?;
+    let head = format!("{method} {path} HTTP/1.0\r\nHost: {server}\r\n{SIGNATURE}\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map(|_| answer)
+}
+
+#[test]
+fn large_data_pass_through_a_bucket() {
+    let Some(moto) = Moto::start() else {
+        skipped("large data in a bucket: it needs ../shared/tools/aws-emulators");
+        return;
+    };
+    assert!(http(&moto.address, "PUT", "/large-data").unwrap().contains(" 200 "));
+    let state = State::new();
+    let server = LocalServer::start(state.path(), "process");
+    let folder = state.path().join("w");
+    let file = workflow(&folder, "", &Value::Null);
+    let text = IN_A_BUCKET
+        .replace("SERVER", &json!(moto.address).to_string())
+        .replace("HEADER", &json!(SIGNATURE).to_string());
+    std::fs::write(&file, text).unwrap();
+    let run = |command: &str, more: &[&str]| -> Run {
+        let mut fuseline = fuseline(state.path());
+        fuseline.args([command, &file, "--endpoint", &server.endpoint]).args(more);
+        fuseline
+            .env("AWS_ENDPOINT_URL_S3", format!("http://{}", moto.address))
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_REGION", "us-east-1");
+        fuseline.output().expect("fuseline can be started").into()
+    };
+    assert_eq!(run("deploy", &[]).code, Some(0));
+    let load = run("load", &["--requests", "3", "--format", "json"]).json();
+    assert_eq!(load["measurement"]["failures"], 0, "{load}");
+    let listed = http(&moto.address, "GET", "/large-data?list-type=2").unwrap();
+    assert!(listed.contains("<KeyCount>0</KeyCount>"), "objects are left: {listed}");
+
+    let text = std::fs::read_to_string(&file).unwrap().replace("large-data", "no-such-bucket");
+    std::fs::write(&file, text).unwrap();
+    let got = run("invoke", &[]);
+    assert_eq!(got.code, Some(1), "{}{}", got.stdout, got.stderr);
+    assert!(got.stdout.contains("Fuseline.ObjectStoreFailed"), "{}", got.stdout);
+    assert!(got.stdout.contains("NoSuchBucket"), "{}", got.stdout);
 }
 
 #[test]

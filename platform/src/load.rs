@@ -138,7 +138,7 @@ pub async fn send(
     pace: Pace,
     on_sent: impl Fn(&Sent),
 ) -> Result<Vec<Sent>, LoadError> {
-    let receiver = Arc::new(Receiver::new(target).map_err(LoadError)?);
+    let receiver = Arc::new(Receiver::new(target).await.map_err(LoadError)?);
     let (slots, mut schedule) = match pace {
         Pace::Closed { concurrency } => (concurrency.max(1), None),
         Pace::Open { rate_per_second, seed } => {
@@ -188,10 +188,10 @@ enum Receiver {
 }
 
 impl Receiver {
-    fn new(target: Target<'_>) -> Result<Self, ObjectError> {
+    async fn new(target: Target<'_>) -> Result<Self, ObjectError> {
         let workflow = &target.project.workflow;
         match workflow.flow() {
-            Some(flow) => Ok(Self::Orchestrator(Arc::new(Orchestrator::new(target, flow)?))),
+            Some(flow) => Ok(Self::Orchestrator(Arc::new(Orchestrator::new(target, flow).await?))),
             None => Ok(Self::Function {
                 client: target.endpoint.lambda.clone(),
                 function: workflow.entry().0.clone(),

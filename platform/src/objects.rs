@@ -1,12 +1,18 @@
 //! Data that are too large for an invocation go through an object store: a folder that the functions
-//! share. In their place goes a reference, `{"fuseline:object": "file:///…"}`, and a function may answer
-//! with such a reference itself.
+//! share, or a bucket of S3. In their place goes a reference, `{"fuseline:object": "file:///…"}` or
+//! `"s3://…"`, and a function may answer with such a reference itself.
 
 use std::path::{Path, PathBuf};
 
-use object_store::ObjectStoreExt;
+use aws_config::BehaviorVersion;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
+use object_store::aws::AmazonS3Builder;
+
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt};
 use optimizer::flow::Data;
 
 /// Largest request and answer of a function that is waited for on Lambda, less what surrounds it.
@@ -17,10 +23,25 @@ const REFERENCE: &str = "fuseline:object";
 /// Where large data go.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ObjectSettings {
-    /// Absolute path of the folder.
-    pub folder: PathBuf,
+    /// Where they are.
+    pub place: ObjectPlace,
     /// Bytes of JSON from which on data go there; without it, what Lambda does not take.
     pub above_bytes: Option<usize>,
+}
+
+/// A place for large data.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ObjectPlace {
+    /// A folder of this machine, as an absolute path.
+    Folder(PathBuf),
+    /// A bucket of S3, reached with the user's own credentials and region, at `AWS_ENDPOINT_URL_S3` or
+    /// `AWS_ENDPOINT_URL` if one is set.
+    Bucket {
+        /// Its name.
+        name: String,
+        /// What keys start with, without slashes at the ends; may be empty.
+        prefix: String,
+    },
 }
 
 /// Why an object cannot be written or read.
@@ -28,21 +49,27 @@ pub struct ObjectSettings {
 pub(crate) enum ObjectError {
     /// Objects are not in use.
     #[error(
-        "{0} bytes are more than Lambda takes; name a folder for such data as `objects` in the workflow file"
+        "{0} bytes are more than Lambda takes; name a folder or a bucket for such data as `objects` in the workflow file"
     )]
     NoStore(usize),
     /// A reference to something else than an object of the folder.
-    #[error("`{0}` is no object in the folder for large data")]
+    #[error("`{0}` is no object in the place for large data")]
     Elsewhere(String),
     /// What is in the object is no JSON.
     #[error("the object {0} holds no JSON")]
     NoJson(String, #[source] serde_json::Error),
-    /// The folder cannot be used.
-    #[error("the folder for large data cannot be used")]
+    /// The folder or bucket cannot be used.
+    #[error("the place for large data cannot be used")]
     Store(#[from] object_store::Error),
     /// The folder cannot be made.
     #[error("the folder for large data cannot be made")]
     Folder(#[from] std::io::Error),
+    /// Nobody says who the user is.
+    #[error("the bucket for large data needs credentials")]
+    Credentials(#[from] CredentialsError),
+    /// The SDK's configuration names no credentials, or no region.
+    #[error("the bucket for large data needs credentials and a region, such as AWS_REGION")]
+    NoAccount,
 }
 
 /// The store of one workflow.
@@ -52,7 +79,7 @@ pub(crate) struct Objects {
 }
 
 struct Store {
-    files: LocalFileSystem,
+    objects: Box<dyn ObjectStore>,
     /// What references start with, up to the slash before the key.
     url: String,
 }
@@ -72,14 +99,15 @@ pub(crate) struct Incoming {
 }
 
 impl Objects {
-    /// The store with these settings; the folder is made.
-    pub(crate) fn open(settings: Option<&ObjectSettings>) -> Result<Self, ObjectError> {
-        let Some(ObjectSettings { folder, above_bytes }) = settings else {
+    /// The store with these settings; a folder is made.
+    pub(crate) async fn open(settings: Option<&ObjectSettings>) -> Result<Self, ObjectError> {
+        let Some(ObjectSettings { place, above_bytes }) = settings else {
             return Ok(Self { store: None, inline_bytes: LARGEST_INLINE_BYTES });
         };
-        fs_err::create_dir_all(folder)?;
-        let files = LocalFileSystem::new_with_prefix(folder)?.with_automatic_cleanup(true);
-        let store = Store { files, url: url(folder) };
+        let store = match place {
+            ObjectPlace::Folder(folder) => Store::folder(folder)?,
+            ObjectPlace::Bucket { name, prefix } => Store::bucket(name, prefix).await?,
+        };
         let inline_bytes = above_bytes.unwrap_or(usize::MAX).min(LARGEST_INLINE_BYTES);
         Ok(Self { store: Some(store), inline_bytes })
     }
@@ -92,7 +120,7 @@ impl Objects {
         }
         let store = self.store.as_ref().ok_or(ObjectError::NoStore(bytes.len()))?;
         let object = Key::from(key);
-        store.files.put(&object, bytes.into()).await?;
+        store.objects.put(&object, bytes.into()).await?;
         let reference = serde_json::json!({ REFERENCE: format!("{}/{object}", store.url) });
         Ok(Outgoing { bytes: reference.to_string().into_bytes(), object: Some(object) })
     }
@@ -105,7 +133,7 @@ impl Objects {
         let elsewhere = || ObjectError::Elsewhere(text.to_owned());
         let key = text.strip_prefix(&store.url).and_then(|rest| rest.strip_prefix('/'));
         let key = Key::parse(key.ok_or_else(elsewhere)?).map_err(|_| elsewhere())?;
-        let bytes = store.files.get(&key).await?.bytes().await?;
+        let bytes = store.objects.get(&key).await?.bytes().await?;
         let data = serde_json::from_slice(&bytes)
             .map_err(|error| ObjectError::NoJson(text.to_owned(), error))?;
         Ok(Incoming { data, object: Some(key) })
@@ -116,14 +144,45 @@ impl Objects {
         for key in keys {
             if let Some(store) = &self.store {
                 // One that is in use twice is gone the second time.
-                let _ = store.files.delete(key).await;
+                let _ = store.objects.delete(key).await;
             }
         }
     }
 }
 
-fn url(folder: &Path) -> String {
-    format!("file://{}", folder.display())
+impl Store {
+    fn folder(folder: &Path) -> Result<Self, ObjectError> {
+        fs_err::create_dir_all(folder)?;
+        let files = LocalFileSystem::new_with_prefix(folder)?.with_automatic_cleanup(true);
+        Ok(Self { objects: Box::new(files), url: format!("file://{}", folder.display()) })
+    }
+
+    async fn bucket(name: &str, prefix: &str) -> Result<Self, ObjectError> {
+        let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+        let (Some(provider), Some(region)) = (config.credentials_provider(), config.region())
+        else {
+            return Err(ObjectError::NoAccount);
+        };
+        let credentials = provider.provide_credentials().await?;
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(name)
+            .with_region(region.as_ref())
+            .with_access_key_id(credentials.access_key_id())
+            .with_secret_access_key(credentials.secret_access_key());
+        if let Some(token) = credentials.session_token() {
+            builder = builder.with_token(token);
+        }
+        let own = std::env::var("AWS_ENDPOINT_URL_S3").ok();
+        if let Some(endpoint) = own.as_deref().or(config.endpoint_url()) {
+            // A server of this machine speaks plain HTTP.
+            builder = builder.with_endpoint(endpoint).with_allow_http(true);
+        }
+        let url = match prefix {
+            "" => format!("s3://{name}"),
+            prefix => format!("s3://{name}/{prefix}"),
+        };
+        Ok(Self { objects: Box::new(PrefixStore::new(builder.build()?, prefix)), url })
+    }
 }
 
 /// The address in a reference.
@@ -138,15 +197,15 @@ mod tests {
 
     use super::*;
 
-    fn objects(folder: &Path) -> Objects {
-        let settings = ObjectSettings { folder: folder.join("o"), above_bytes: Some(20) };
-        Objects::open(Some(&settings)).unwrap()
+    async fn objects(folder: &Path) -> Objects {
+        let place = ObjectPlace::Folder(folder.join("o"));
+        Objects::open(Some(&ObjectSettings { place, above_bytes: Some(20) })).await.unwrap()
     }
 
     #[tokio::test]
     async fn large_data_go_through_the_folder_and_come_back() {
         let folder = tempfile::tempdir().unwrap();
-        let objects = objects(folder.path());
+        let objects = objects(folder.path()).await;
         let small = Data::from(json!("x".repeat(18)));
         let sent = objects.send(&small, "t/1.json").await.unwrap();
         assert_eq!((sent.bytes, sent.object.is_none()), (small.to_string().into_bytes(), true));
@@ -167,7 +226,7 @@ mod tests {
     #[tokio::test]
     async fn only_objects_of_the_folder_are_read() {
         let folder = tempfile::tempdir().unwrap();
-        let objects = objects(folder.path());
+        let objects = objects(folder.path()).await;
         let root = folder.path().display();
         std::fs::write(folder.path().join("secret"), "1").unwrap();
         for text in [
@@ -190,7 +249,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_folder_large_data_are_refused() {
-        let objects = Objects::open(None).unwrap();
+        let objects = Objects::open(None).await.unwrap();
         let large = Data::from(json!("x".repeat(LARGEST_INLINE_BYTES)));
         let error = objects.send(&large, "t/1.json").await.err().unwrap();
         assert!(matches!(error, ObjectError::NoStore(bytes) if bytes == LARGEST_INLINE_BYTES + 2));

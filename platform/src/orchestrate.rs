@@ -68,7 +68,7 @@ impl Orchestrator {
     ///
     /// # Errors
     /// If the store for large data cannot be used.
-    pub(crate) fn new(target: Target<'_>, flow: &Flow) -> Result<Self, ObjectError> {
+    pub(crate) async fn new(target: Target<'_>, flow: &Flow) -> Result<Self, ObjectError> {
         let roots = target.project.workflow.roots().into_iter();
         Ok(Self {
             client: target.endpoint.lambda.clone(),
@@ -76,7 +76,7 @@ impl Orchestrator {
             qualifiers: roots
                 .map(|task| (task.clone(), target.qualifier(task).to_owned()))
                 .collect(),
-            objects: Objects::open(target.project.objects.as_ref())?,
+            objects: Objects::open(target.project.objects.as_ref()).await?,
         })
     }
 

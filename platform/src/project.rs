@@ -18,7 +18,7 @@ use crate::choice::lambda_prices;
 use crate::constraints::Constraints;
 use crate::input_error::InputError;
 use crate::interpolation::interpolate;
-use crate::objects::ObjectSettings;
+use crate::objects::{ObjectPlace, ObjectSettings};
 use crate::payload::{PayloadTemplates, Template};
 use crate::quantity::{DurationUs, MegaBytes};
 use crate::workflow_file::{CallWord, TaskSection, WorkflowFile};
@@ -193,7 +193,10 @@ impl Resolver<'_> {
         let payloads = PayloadTemplates::new(templates).expect("each template is checked above");
         let objects = self.objects(&raw)?;
         let mut local_directories = self.local_directories(&raw.local.directories)?;
-        let folder = objects.iter().map(|objects| &objects.folder);
+        let folder = objects.iter().filter_map(|objects| match &objects.place {
+            ObjectPlace::Folder(folder) => Some(folder),
+            ObjectPlace::Bucket { .. } => None,
+        });
         // Functions read and write there.
         local_directories.extend(
             folder.filter(|it| !local_directories.contains(it)).cloned().collect::<Vec<_>>(),
@@ -484,16 +487,43 @@ impl Resolver<'_> {
                 "remove it, or run the tasks with `steps` or `stateMachine`",
             ));
         }
-        let text = self.interpolate(&section.value.folder)?;
-        if text.contains("://") {
-            return Err(self.error(
-                section.value.folder.referenced,
-                format!("`{text}` is no folder"),
-                "name a folder; on AWS, a file system that all the functions mount at this path and                  this machine too",
-            ));
-        }
+        let place = match (&section.value.folder, &section.value.bucket) {
+            (Some(folder), None) => {
+                let text = self.interpolate(folder)?;
+                if text.contains("://") {
+                    return Err(self.error(
+                        folder.referenced,
+                        format!("`{text}` is no folder"),
+                        "name a folder, or a bucket of S3 as `bucket: name/prefix`",
+                    ));
+                }
+                ObjectPlace::Folder(self.directory.join(text).components().collect())
+            }
+            (None, Some(bucket)) => {
+                let text = self.interpolate(bucket)?;
+                let (name, prefix) = text.split_once('/').unwrap_or((&text, ""));
+                let is_name =
+                    |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
+                if !(3..=63).contains(&name.len()) || !name.chars().all(is_name) {
+                    return Err(self.error(
+                        bucket.referenced,
+                        format!("`{name}` is no name of a bucket"),
+                        "write it as name or name/prefix, without s3://",
+                    ));
+                }
+                let prefix = prefix.trim_matches('/').to_owned();
+                ObjectPlace::Bucket { name: name.to_owned(), prefix }
+            }
+            _ => {
+                return Err(self.error(
+                    section.referenced,
+                    "`objects` needs either a `folder` or a `bucket`",
+                    "write one of them",
+                ));
+            }
+        };
         Ok(Some(ObjectSettings {
-            folder: self.directory.join(text).components().collect(),
+            place,
             above_bytes: section.value.above.map(|MegaBytes(mb)| (mb as usize) << 20),
         }))
     }
@@ -720,7 +750,19 @@ steps:
         let project = with("folder: ./o/./p, above: 2MB").unwrap();
         let folder = PathBuf::from("/p/o/p");
         assert_eq!(project.local_directories, std::slice::from_ref(&folder));
-        assert_eq!(project.objects, Some(ObjectSettings { folder, above_bytes: Some(2 << 20) }));
+        let place = ObjectPlace::Folder(folder);
+        assert_eq!(project.objects, Some(ObjectSettings { place, above_bytes: Some(2 << 20) }));
+        let project = with("bucket: large.data/some/keys/").unwrap();
+        let place = ObjectPlace::Bucket { name: "large.data".into(), prefix: "some/keys".into() };
+        assert_eq!(project.objects, Some(ObjectSettings { place, above_bytes: None }));
+        assert!(project.local_directories.is_empty());
+        let error = with("bucket: \"s3://b/p\"").unwrap_err();
+        assert_eq!(error.to_string(), "w.yaml:10:20: `s3:` is no name of a bucket");
+        for neither in ["above: 1MB", "folder: o, bucket: large"] {
+            let error = with(neither).unwrap_err();
+            let expect = "w.yaml:10:10: `objects` needs either a `folder` or a `bucket`";
+            assert_eq!(error.to_string(), expect);
+        }
         let error = with("folder: \"s3://b/p\"").unwrap_err();
         assert_eq!(error.to_string(), "w.yaml:10:20: `s3://b/p` is no folder");
         let error = parse(&format!("{GOOD}objects: {{ folder: o }}")).unwrap_err();

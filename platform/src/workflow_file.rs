@@ -156,7 +156,8 @@ pub(crate) struct LocalSection {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ObjectsSection {
-    pub(crate) folder: Spanned<String>,
+    pub(crate) folder: Option<Spanned<String>>,
+    pub(crate) bucket: Option<Spanned<String>>,
     pub(crate) above: Option<MegaBytes>,
 }
 

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: the built command, ways to run it, and what it left behind.
 
 pub mod emulator;
+pub mod moto;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};

@@ -2,6 +2,8 @@
 //!
 //! It reads and writes large data as docs/WORKFLOW-FILE.md describes, without knowing more of Fuseline.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
@@ -47,6 +49,8 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
             std::fs::write(&file, text).map_err(broken)?;
             Ok(json!({ REFERENCE: format!("file://{}", file.display()) }))
         }
+        // The same in its answer.
+        "long" => Ok(json!({ "text": "x".repeat(2_000_000) })),
         // What it got, with the length of its texts, and how.
         "measure" => Ok(json!({ "got": lengths(&input), "by_reference": by_reference })),
         "sleep" => {
@@ -59,9 +63,25 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
 }
 
 fn read(url: &str) -> Result<Value, Diagnostic> {
-    let path = url.strip_prefix("file://").ok_or_else(|| failure("Reference", url))?;
-    let text = std::fs::read_to_string(path).map_err(broken)?;
+    let text = match (url.strip_prefix("file://"), url.strip_prefix("s3://")) {
+        (Some(path), _) => std::fs::read_to_string(path).map_err(broken)?,
+        (_, Some(object)) => fetch(object)?,
+        _ => return Err(failure("Reference", url)),
+    };
     serde_json::from_str(&text).map_err(broken)
+}
+
+/// An object, as `bucket/key`, of a server that believes a header.
+fn fetch(object: &str) -> Result<String, Diagnostic> {
+    let server = variable("AT")?;
+    let mut stream = TcpStream::connect(&server).map_err(broken)?;
+    let header = variable("WITH")?;
+    let request = format!("GET /{object} HTTP/1.0\r\nHost: {server}\r\n{header}\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(broken)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(broken)?;
+    let (_, body) = answer.split_once("\r\n\r\n").ok_or_else(|| failure("S3", &answer))?;
+    Ok(body.to_owned())
 }
 
 /// The value with every long text replaced by its length.
