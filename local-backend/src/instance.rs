@@ -448,14 +448,15 @@ fn end_lines(log: &InstanceLog, request_id: &str, figures: &Figures, failure: Op
     let report = Report {
         request_id: request_id.to_owned(),
         duration_us,
-        billed_ms: (duration_us + init_us.unwrap_or(0)).div_ceil(1_000).max(1),
-        memory_mb: figures.memory_mb,
+        billed_ms: Some((duration_us + init_us.unwrap_or(0)).div_ceil(1_000).max(1)),
+        memory_mb: Some(figures.memory_mb),
         // Who ran into the limit has used all of it, even if nobody read the peak in time.
-        max_memory_mb: match failure {
+        max_memory_mb: Some(match failure {
             Some(Failure::OutOfMemory) => figures.memory_mb,
             _ => figures.max_memory_mb,
-        },
+        }),
         init_us,
+        restore: None,
         status: failure.map_or(ReportStatus::Success, Failure::status),
     };
     log.line(&report.to_string());

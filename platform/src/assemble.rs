@@ -4,8 +4,6 @@
 //! made, a call record names the invocation it was made from and the one it caused, and a `REPORT` line names the invocation it
 //! bills. Nothing depends on clocks of different machines agreeing.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use optimizer::deployment::Deployment;
 use optimizer::execution::{Billed, Execution, Outcome, Span};
 use optimizer::flow::StepName;
@@ -13,87 +11,10 @@ use optimizer::price::PriceBook;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
 use optimizer::workflow::{CallKind, TaskName, Workflow};
-use wire::record::{self, CallOutcome, CallRecord, CallSite};
-use wire::report::{Report, ReportStatus};
+use wire::record::{self, CallOutcome, CallSite};
 
 use crate::load::{Attempt, Sent};
-
-/// What the logs of a workflow's functions say, by request id.
-#[derive(Clone, Debug, Default)]
-pub struct Logs {
-    /// Calls by the request id of the invocation that made them, in the order they were made in.
-    pub calls: BTreeMap<String, Vec<CallRecord>>,
-    /// What was billed.
-    pub reports: BTreeMap<String, Report>,
-    /// Invocations whose supervisor has written its records, with the function that served them.
-    pub served: BTreeMap<String, TaskName>,
-}
-
-impl Logs {
-    /// Takes in a line of any function's log.
-    pub fn read_line(&mut self, line: &str) {
-        if let Some(report) = Report::parse(line) {
-            self.reports.insert(report.request_id.clone(), report);
-            return;
-        }
-        match record::Record::parse(line) {
-            Some(record::Record::Call(call)) => {
-                let calls = self.calls.entry(call.caller_request.clone()).or_default();
-                if !calls.contains(&call) {
-                    let at = calls.partition_point(|other| other.start_us <= call.start_us);
-                    calls.insert(at, call);
-                }
-            }
-            Some(record::Record::Invocation(invocation)) => {
-                self.served.insert(invocation.request, TaskName(invocation.function));
-            }
-            None => {}
-        }
-    }
-
-    /// Whether everything that the invocation caused is in the logs.
-    #[must_use]
-    pub(crate) fn is_complete(&self, request: &str) -> bool {
-        let Some(report) = self.reports.get(request) else { return false };
-        // An instance that was killed wrote no record of its last invocation.
-        (self.served.contains_key(request) || report.status != ReportStatus::Success)
-            && self.calls_are_complete(request)
-    }
-
-    /// Invocations that no call record names, of functions whose task is inlined, by function: calls
-    /// that went past the supervisor, as those of an SDK do that ignores `AWS_ENDPOINT_URL_LAMBDA`.
-    #[must_use]
-    pub fn past_supervisor(
-        &self,
-        workflow: &Workflow,
-        deployment: &Deployment,
-    ) -> BTreeMap<TaskName, usize> {
-        let inlined: BTreeSet<&TaskName> =
-            deployment.functions().values().flat_map(|function| &function.inlined).collect();
-        let roots = workflow.roots();
-        let named: BTreeSet<&str> =
-            self.calls.values().flatten().map(|call| call.callee_request.as_str()).collect();
-        let mut strays = BTreeMap::new();
-        for (request, function) in &self.served {
-            // Invocations of these come from outside.
-            let inlined = inlined.contains(function) && !roots.contains(&function);
-            if inlined && !named.contains(request.as_str()) {
-                *strays.entry(function.clone()).or_default() += 1;
-            }
-        }
-        strays
-    }
-
-    fn calls_are_complete(&self, request: &str) -> bool {
-        self.calls.get(request).into_iter().flatten().all(|call| {
-            call.callee_request.is_empty()
-                || match call.site {
-                    CallSite::Inline => self.calls_are_complete(&call.callee_request),
-                    CallSite::Remote => self.is_complete(&call.callee_request),
-                }
-        })
-    }
-}
+use crate::logs::{Bill, Invocation, Logs};
 
 /// The execution that a request caused, or `None` while the logs lack part of it.
 #[must_use]
@@ -169,54 +90,55 @@ impl Assembly<'_> {
     fn root(&mut self, span: Span, request: &str) -> Outcome {
         let at = self.spans.len();
         self.spans.push(span);
-        if !request.is_empty() {
-            self.invocation(at, request, None);
+        if let Some(invocation) = self.logs.invocation(request) {
+            self.invocation(at, invocation, None);
         }
         self.spans[at].outcome
     }
 
     /// Adds what an invocation of a function was billed to the span it was caused by, and the
     /// spans of all calls made in it.
-    fn invocation(&mut self, span: usize, request: &str, called_as: Option<CallOutcome>) {
+    fn invocation(&mut self, span: usize, invocation: Invocation, called_as: Option<CallOutcome>) {
         let mut waits = Vec::new();
-        self.calls(span, request, &mut waits);
-        let Some(report) = self.logs.reports.get(request) else { return };
+        self.calls(span, invocation, &mut waits);
         let function = &self.spans[span].function;
+        let bills = self.logs.bills(invocation).map(|bill| self.billed(function, bill));
+        let Some(mut billed) = bills.reduce(both) else { return };
+        billed.waiting_us = union_us(&mut waits).min(billed.duration_us);
+        self.spans[span].billed = Some(billed);
+        let reported = self.logs.outcome(invocation);
+        self.spans[span].outcome =
+            reported.or(called_as.map(outcome)).unwrap_or(self.spans[span].outcome);
+    }
+
+    /// What a report bills, but for the waiting.
+    fn billed(&self, function: &TaskName, bill: Bill) -> Billed {
         let deployed = self.deployment.functions().get(function).map(|it| it.resources);
         // A function outside the deployment took a call that found no free process inside.
-        let memory = MemoryMb(report.memory_mb);
+        let memory = MemoryMb(bill.memory_mb);
         let own = || self.workflow.tasks().get(function).map(|task| task.resources);
         let own = || own().filter(|own| own.memory == memory);
         let resources = deployed
             .or_else(own)
             .unwrap_or_else(|| ResourceSpace::lambda().resources_for_memory(memory));
-        let Report { billed_ms, duration_us, init_us, .. } = *report;
+        let Bill { duration_us, billed_ms, max_memory_mb, init_us, .. } = bill;
         let billed_ms = self.prices.billed_ms_of_report(billed_ms, duration_us, init_us);
-        self.spans[span].billed = Some(Billed {
-            duration_us: report.duration_us,
+        Billed {
+            duration_us,
             billed_ms,
             resources,
-            init_us: report.init_us,
-            peak_memory_mb: report.max_memory_mb,
-            waiting_us: union_us(&mut waits).min(report.duration_us),
+            init_us,
+            peak_memory_mb: max_memory_mb,
+            waiting_us: 0,
             cost: self.prices.cost(resources, billed_ms),
-        });
-        let reported = match &report.status {
-            _ if report.out_of_memory() => Some(Outcome::OutOfMemory),
-            ReportStatus::Timeout => Some(Outcome::Timeout),
-            ReportStatus::Error(kind) if kind == "Runtime.ExitError" => Some(Outcome::Crash),
-            ReportStatus::Error(_) | ReportStatus::Success => None,
-        };
-        self.spans[span].outcome =
-            reported.or(called_as.map(outcome)).unwrap_or(self.spans[span].outcome);
+        }
     }
 
     /// Adds the spans of the calls made by an invocation of a task. The times of remote calls that
     /// were waited for go to `waits`.
-    fn calls(&mut self, parent: usize, request: &str, waits: &mut Vec<(u64, u64)>) {
-        let logs = self.logs;
-        for call in logs.calls.get(request).into_iter().flatten() {
-            let callee = TaskName(call.callee.clone());
+    fn calls(&mut self, parent: usize, invocation: Invocation, waits: &mut Vec<(u64, u64)>) {
+        for call in self.logs.calls(invocation) {
+            let callee = call.callee.clone();
             let span = self.spans.len();
             self.spans.push(Span {
                 task: callee.clone(),
@@ -233,15 +155,33 @@ impl Assembly<'_> {
                 outcome: outcome(call.outcome),
             });
             match call.site {
-                CallSite::Inline => self.calls(span, &call.callee_request, waits),
+                CallSite::Inline => {
+                    if let Some(callee) = call.invocation {
+                        self.calls(span, callee, waits);
+                    }
+                }
                 CallSite::Remote => {
                     if call.kind == record::CallKind::Sync {
-                        waits.push((call.start_us, call.start_us + call.duration_us));
+                        waits.push((call.start_us, call.start_us.saturating_add(call.duration_us)));
                     }
-                    self.invocation(span, &call.callee_request, Some(call.outcome));
+                    if let Some(callee) = call.invocation {
+                        self.invocation(span, callee, Some(call.outcome));
+                    }
                 }
             }
         }
+    }
+}
+
+/// What two attempts at an asynchronous invocation are billed together.
+fn both(one: Billed, other: Billed) -> Billed {
+    Billed {
+        duration_us: one.duration_us + other.duration_us,
+        billed_ms: one.billed_ms + other.billed_ms,
+        init_us: one.init_us.into_iter().chain(other.init_us).reduce(|one, other| one + other),
+        peak_memory_mb: one.peak_memory_mb.max(other.peak_memory_mb),
+        cost: one.cost + other.cost,
+        ..one
     }
 }
 
@@ -281,7 +221,7 @@ mod tests {
     use optimizer::units::{MemoryMb, MilliVcpu, Resources};
     use optimizer::workflow::{Call, Slo, Task};
     use serde_json::Value;
-    use wire::record::{InvocationRecord, RECORD_VERSION, Record};
+    use wire::record::{CallRecord, InvocationRecord, RECORD_VERSION, Record};
 
     use super::*;
 
@@ -330,13 +270,14 @@ mod tests {
             outcome: CallOutcome::Ok,
             request_bytes: 1,
             response_bytes: 1,
+            calls: (site == CallSite::Inline).then_some(1),
             request_payload: None,
             response_payload: None,
         })
         .to_line()
     }
 
-    fn served(request: &str) -> String {
+    fn served(request: &str, calls: u32) -> String {
         Record::Invocation(InvocationRecord {
             v: RECORD_VERSION,
             trace: "1-0-0".into(),
@@ -349,6 +290,7 @@ mod tests {
             outcome: CallOutcome::Ok,
             request_bytes: 1,
             response_bytes: 1,
+            calls: Some(calls),
             request_payload: None,
             response_payload: None,
         })
@@ -357,17 +299,17 @@ mod tests {
 
     #[test]
     fn calls_past_the_supervisor_are_those_that_no_record_names() {
-        let mut logs = Logs::default();
-        let mut served = |function: &str, request: &str| {
-            let line = served(request)
-                .replace("\"function\":\"a\"", &format!("\"function\":\"{function}\""));
-            logs.read_line(&line);
+        let served = |function: &str, request: &str| {
+            served(request, 0)
+                .replace("\"function\":\"a\"", &format!("\"function\":\"{function}\""))
         };
-        served("a", "ra");
-        served("b", "rb");
-        served("b", "stray");
-        served("c", "rc");
-        logs.read_line(&call(("a", "ra"), ("b", "rb"), CallSite::Remote, (0, 1)));
+        let logs = Logs::of(&[
+            served("a", "ra"),
+            served("b", "rb"),
+            served("b", "stray"),
+            served("c", "rc"),
+            call(("a", "ra"), ("b", "rb"), CallSite::Remote, (0, 1)),
+        ]);
         let past = |text: &str| {
             let deployment = Deployment::parse(&workflow(), text).unwrap();
             logs.past_supervisor(&workflow(), &deployment).into_iter().collect::<Vec<_>>()
@@ -390,16 +332,15 @@ mod tests {
         vec![
             call(("a", "ra"), ("b", "rb"), CallSite::Inline, (10, 60_000)),
             call(("b", "rb"), ("c", "rc"), CallSite::Remote, (20, 50_000)),
-            served("ra"),
-            served("rc"),
+            served("ra", 1),
+            served("rc", 0),
             report("ra", 90, ""),
             report("rc", 30, "\tInit Duration: 5.00 ms"),
         ]
     }
 
     fn assemble(lines: &[String]) -> Option<Execution> {
-        let mut logs = Logs::default();
-        lines.iter().for_each(|line| logs.read_line(line));
+        let logs = Logs::of(lines);
         let deployment = Deployment::parse(&workflow(), "(a,b)-(c)").unwrap();
         execution(&sent(), &logs, &deployment, &workflow(), &PriceBook::lambda_x86())
     }
@@ -429,14 +370,12 @@ mod tests {
 
     #[test]
     fn an_execution_is_complete_only_with_every_line() {
-        for missing in 1..lines().len() {
-            let mut lines = lines();
-            // Without the first call's record nothing says that there was a call at all; the
-            // supervisor writes it before the invocation's own record, which is line 2.
-            lines.remove(missing);
-            if missing != 1 {
-                assert_eq!(assemble(&lines), None, "without line {missing}");
-            }
+        let all = lines();
+        for missing in 1_u32..1 << all.len() {
+            let there =
+                |(at, line): (usize, &String)| (missing >> at & 1 == 0).then(|| line.clone());
+            let lines: Vec<_> = all.iter().enumerate().filter_map(there).collect();
+            assert_eq!(assemble(&lines), None, "without lines {missing:b}");
         }
     }
 
@@ -448,6 +387,30 @@ mod tests {
         let execution = assemble(&lines).unwrap();
         assert_eq!(execution.spans[2].outcome, Outcome::OutOfMemory);
         assert_eq!(execution.outcome, Outcome::Ok);
+    }
+
+    #[test]
+    fn every_attempt_at_an_asynchronous_invocation_is_billed() {
+        let mut lines = lines();
+        lines[5] = report("rc", 30, "\tInit Duration: 5.00 ms\tStatus: timeout");
+        lines.extend([lines[5].clone(), report("rc", 20, "")]);
+        // Somebody waited: however often it is written, there was one.
+        let waited = assemble(&lines).unwrap().spans[2].billed.clone().unwrap();
+        assert_eq!((waited.duration_us, waited.billed_ms), (20_000, 20));
+
+        lines[1] = lines[1].replace("sync", "async");
+        let execution = assemble(&lines).unwrap();
+        let billed = execution.spans[2].billed.clone().unwrap();
+        assert_eq!(
+            (billed.duration_us, billed.billed_ms, billed.init_us),
+            (80_000, 80, Some(10_000))
+        );
+        let cost = |ms| PriceBook::lambda_x86().cost(billed.resources, ms);
+        assert_eq!(billed.cost, cost(30) + cost(30) + cost(20));
+        // The last attempt returned.
+        assert_eq!(execution.spans[2].outcome, Outcome::Ok);
+        lines.pop();
+        assert_eq!(assemble(&lines).unwrap().spans[2].outcome, Outcome::Timeout);
     }
 
     #[test]
@@ -472,20 +435,15 @@ mod tests {
         };
         let mut lines = lines();
         let ok = sent(Outcome::Ok, Outcome::Ok);
-        let read = |lines: &[String]| {
-            let mut logs = Logs::default();
-            lines.iter().for_each(|line| logs.read_line(line));
-            logs
-        };
         let deployment = Deployment::parse(&workflow(), "(a,b)-(c)").unwrap();
         let prices = PriceBook::lambda_x86();
         assert_eq!(
-            execution(&ok, &read(&lines), &deployment, &workflow(), &prices),
+            execution(&ok, &Logs::of(&lines), &deployment, &workflow(), &prices),
             None,
             "lacks rd"
         );
-        lines.extend([served("rd"), report("rd", 50, "")]);
-        let made = execution(&ok, &read(&lines), &deployment, &workflow(), &prices).unwrap();
+        lines.extend([served("rd", 0), report("rd", 50, "")]);
+        let made = execution(&ok, &Logs::of(&lines), &deployment, &workflow(), &prices).unwrap();
         let shape: Vec<_> = made
             .spans
             .iter()
@@ -507,10 +465,12 @@ mod tests {
         let report = report("rd", 50, "\tStatus: error\tError Type: Runtime.OutOfMemory");
         *lines.last_mut().unwrap() = report;
         let crashed = sent(Outcome::Crash, Outcome::Crash);
-        let made = execution(&crashed, &read(&lines), &deployment, &workflow(), &prices).unwrap();
+        let made =
+            execution(&crashed, &Logs::of(&lines), &deployment, &workflow(), &prices).unwrap();
         assert_eq!(made.outcome, Outcome::OutOfMemory);
         let handled = sent(Outcome::Ok, Outcome::Crash);
-        let made = execution(&handled, &read(&lines), &deployment, &workflow(), &prices).unwrap();
+        let made =
+            execution(&handled, &Logs::of(&lines), &deployment, &workflow(), &prices).unwrap();
         assert_eq!((made.outcome, made.spans[4].outcome), (Outcome::Ok, Outcome::OutOfMemory));
     }
 

@@ -22,6 +22,7 @@ pub mod interpolation;
 mod invocation;
 pub mod lab;
 pub mod load;
+pub mod logs;
 pub mod measure;
 mod model_section;
 pub mod objects;

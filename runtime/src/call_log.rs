@@ -37,10 +37,11 @@ impl CallLog {
         let report = Report {
             request_id: request_id.to_owned(),
             duration_us,
-            billed_ms: duration_us.div_ceil(1000),
-            memory_mb: task.memory_mb,
-            max_memory_mb: peak_memory_mb(self.pid).unwrap_or_default(),
+            billed_ms: Some(duration_us.div_ceil(1000)),
+            memory_mb: Some(task.memory_mb),
+            max_memory_mb: Some(peak_memory_mb(self.pid).unwrap_or_default()),
             init_us: None,
+            restore: None,
             status: match outcome {
                 CallOutcome::Timeout => ReportStatus::Timeout,
                 CallOutcome::Crash => ReportStatus::Error("Runtime.ExitError".to_owned()),

@@ -56,6 +56,7 @@ pub(crate) async fn serve(
         outcome: served.outcome,
         request_bytes: u64::try_from(event.payload.len()).unwrap_or(u64::MAX),
         response_bytes: served.response_bytes,
+        calls: None,
         request_payload: records.then(|| RecordedPayload::of(&event.payload, event.payload.len())),
         response_payload: records.then(|| {
             let length = usize::try_from(served.response_bytes).unwrap_or(usize::MAX);

@@ -281,6 +281,7 @@ fn record(
         outcome: done.outcome,
         request_bytes: bytes(done.request_bytes),
         response_bytes: bytes(done.answer.body.len()),
+        calls: None,
         request_payload: sent.map(|sent| RecordedPayload::of(sent, sent.len())),
         response_payload: sent
             .map(|_| RecordedPayload::of(&done.answer.body, done.answer.body.len())),

@@ -4,9 +4,21 @@
 //! them by request id: a call names the invocation it was made from and the invocation it caused,
 //! so the calls of one trace form a tree.
 
+mod line;
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
+use crate::log::find_last;
 use crate::payload::RecordedPayload;
+use crate::text::Text;
+
+/// What every record starts with.
+pub(crate) const RECORD_START: &str = "{\"fuseline\":";
+
+static START: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(RECORD_START));
 
 /// Format version written to every record; a reader ignores records of a later version.
 pub const RECORD_VERSION: u32 = 1;
@@ -48,22 +60,24 @@ pub enum CallOutcome {
 }
 
 /// One call a task made.
+///
+/// `S` is a string: an owned one, or a [`Text`] borrowed from the line.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct CallRecord {
+pub struct CallRecord<S = String> {
     /// Format version, [`RECORD_VERSION`].
     pub v: u32,
     /// Root of the X-Ray trace id (`1-67891233-abcdef012345678912345678`), or empty.
-    pub trace: String,
+    pub trace: S,
     /// Function whose instance the caller runs in.
-    pub function: String,
+    pub function: S,
     /// Task that made the call.
-    pub caller: String,
+    pub caller: S,
     /// Request id of the invocation of `caller` that made the call.
-    pub caller_request: String,
+    pub caller_request: S,
     /// Name of the task called, without qualifier.
-    pub callee: String,
+    pub callee: S,
     /// Request id of the invocation of `callee` that the call caused; empty if it caused none.
-    pub callee_request: String,
+    pub callee_request: S,
     /// Whether the caller waited.
     pub kind: CallKind,
     /// Where the call was served.
@@ -78,6 +92,10 @@ pub struct CallRecord {
     pub request_bytes: u64,
     /// Payload returned, in bytes.
     pub response_bytes: u64,
+    /// Calls made from the invocation of `callee`, if it was served inside: so many records of them
+    /// were written before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<u32>,
     /// Payload sent, where payloads are recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_payload: Option<RecordedPayload>,
@@ -87,18 +105,20 @@ pub struct CallRecord {
 }
 
 /// One invocation that the platform gave to a function, as its supervisor served it.
+///
+/// `S` is a string: an owned one, or a [`Text`] borrowed from the line.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct InvocationRecord {
+pub struct InvocationRecord<S = String> {
     /// Format version, [`RECORD_VERSION`].
     pub v: u32,
     /// Root of the X-Ray trace id, or empty.
-    pub trace: String,
+    pub trace: S,
     /// Function that served the invocation; its root task has the same name.
-    pub function: String,
+    pub function: S,
     /// Published version that served it, or `$LATEST`.
-    pub version: String,
+    pub version: S,
     /// Request id of the invocation, the one in its `REPORT` line.
-    pub request: String,
+    pub request: S,
     /// When the supervisor received it, in microseconds since the Unix epoch.
     pub start_us: u64,
     /// From its receipt to the last byte of its answer, in microseconds.
@@ -111,6 +131,9 @@ pub struct InvocationRecord {
     pub request_bytes: u64,
     /// Result returned, in bytes.
     pub response_bytes: u64,
+    /// Calls made from the invocation: so many records of them were written before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<u32>,
     /// Event received, where payloads are recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_payload: Option<RecordedPayload>,
@@ -120,13 +143,13 @@ pub struct InvocationRecord {
 }
 
 /// A record as it stands in the log.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(tag = "fuseline", rename_all = "lowercase")]
-pub enum Record {
+pub enum Record<S = String> {
     /// A call that a task made.
-    Call(CallRecord),
+    Call(CallRecord<S>),
     /// An invocation that the function served.
-    Invocation(InvocationRecord),
+    Invocation(InvocationRecord<S>),
 }
 
 impl Record {
@@ -134,13 +157,7 @@ impl Record {
     /// without a line end may stand before the record.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
-        let start = line.find("{\"fuseline\":")?;
-        let record: Self = serde_json::from_str(line[start..].trim_end()).ok()?;
-        let version = match &record {
-            Self::Call(call) => call.v,
-            Self::Invocation(invocation) => invocation.v,
-        };
-        (version <= RECORD_VERSION).then_some(record)
+        Self::parse_json(line.as_bytes())
     }
 
     /// The record as one line of JSON, without a line end.
@@ -148,6 +165,43 @@ impl Record {
     pub fn to_line(&self) -> String {
         serde_json::to_string(self).expect("a record holds only strings and integers")
     }
+}
+
+impl<'a> Record<Text<'a>> {
+    /// The same for a line that may hold anything, with strings borrowed from it.
+    pub(crate) fn parse_borrowed(line: &'a [u8]) -> Option<Self> {
+        line::read(start(line)?).or_else(|| Self::parse_json(line))
+    }
+}
+
+impl<'a, S: Deserialize<'a>> Record<S> {
+    fn parse_json(line: &'a [u8]) -> Option<Self> {
+        let line = start(line)?;
+        let kind = line[START.needle().len()..].strip_prefix(b"\"")?;
+        let (record, version) = if kind.starts_with(b"call\"") {
+            let call: CallRecord<S> = json(line)?;
+            let version = call.v;
+            (Self::Call(call), version)
+        } else if kind.starts_with(b"invocation\"") {
+            let invocation: InvocationRecord<S> = json(line)?;
+            let version = invocation.v;
+            (Self::Invocation(invocation), version)
+        } else {
+            return None;
+        };
+        (version <= RECORD_VERSION).then_some(record)
+    }
+}
+
+/// A line from where its last record starts. In a payload's text it would start with a backslash
+/// before the quotation mark.
+fn start(line: &[u8]) -> Option<&[u8]> {
+    find_last(&START, line).map(|start| &line[start..])
+}
+
+/// The value at the start of a line, whatever stands behind it.
+fn json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Option<T> {
+    T::deserialize(&mut serde_json::Deserializer::from_slice(line)).ok()
 }
 
 #[cfg(test)]
@@ -170,6 +224,7 @@ mod tests {
             outcome: CallOutcome::Ok,
             request_bytes: 12,
             response_bytes: 34,
+            calls: Some(3),
             request_payload: None,
             response_payload: None,
         })

@@ -74,7 +74,7 @@ pub(crate) async fn run(arguments: &LoadArguments) -> Result<(), CliError> {
 fn simulate(arguments: &LoadArguments, project: &Project) -> Result<(), CliError> {
     let LoadArguments { seed, requests, .. } = *arguments;
     let prices = project.prices();
-    let overhead = arguments.invoke_overhead.clone().unwrap_or_default();
+    let overhead = arguments.invoke_overhead.unwrap_or_default();
     let simulation = session::simulation(project, prices.clone(), &overhead, seed)?;
     let load = match (arguments.rate, arguments.concurrency) {
         (Some(rate_per_second), _) => Load::Open { rate_per_second },

@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
-use wire::record::Record;
+use wire::log::{Entry, entries};
 
-use crate::deploy::log_group;
 use crate::endpoint::Endpoint;
 use crate::input_error::InputError;
-use crate::observe::{ObserveError, read_group};
+use crate::observe::{LogReader, ObserveError};
 use crate::project::{Project, reason};
 
 /// Reads payloads, a line of JSON each; empty lines are skipped.
@@ -59,12 +58,15 @@ pub async fn recorded(
 ) -> Result<Vec<Value>, ObserveError> {
     let entry = project.workflow.entry();
     let mut found: Vec<(u64, Vec<u8>)> = Vec::new();
-    read_group(endpoint, &log_group(entry), 0, &mut BTreeSet::new(), |line| {
-        let Some(Record::Invocation(invocation)) = Record::parse(line) else { return };
-        let payload = invocation.request_payload.filter(|payload| !payload.cut);
-        found.extend(payload.map(|payload| (invocation.start_us, payload.bytes())));
-    })
-    .await?;
+    let mut reader = LogReader::new(endpoint, entry, 0);
+    let on_page = |page: &[u8]| {
+        for entry in entries(page) {
+            let Entry::Invocation(invocation) = entry else { continue };
+            let payload = invocation.request_payload.filter(|payload| !payload.cut);
+            found.extend(payload.map(|payload| (invocation.start_us, payload.bytes())));
+        }
+    };
+    reader.read(on_page).await?;
     found.sort();
     let mut seen = BTreeSet::new();
     let mut latest: Vec<Value> = found

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use optimizer::equivalence::{Body, CallMade, Replay};
 use optimizer::workflow::CallKind;
 use wire::payload::RecordedPayload;
-use wire::record::CallRecord;
 
-use crate::assemble::{Logs, kind, outcome};
+use crate::assemble::{kind, outcome};
 use crate::load::Sent;
+use crate::logs::{Invocation, Logs};
 
 /// What came of a request whose logs are complete, with names for the identifiers that the platform
 /// gave.
@@ -21,7 +21,7 @@ pub(crate) fn replay(sent: &Sent, logs: &Logs) -> Replay {
             Some(bytes) => Body::Bytes { start: bytes.clone(), length: bytes.len() as u64 },
             None => Body::Json(sent.answer.clone()),
         },
-        calls: calls(&sent.request_id, logs, &mut names),
+        calls: calls(logs.invocation(&sent.request_id), logs, &mut names),
     };
     replay.calls.extend(sent.attempts.iter().flatten().map(|attempt| CallMade {
         callee: attempt.task.0.clone(),
@@ -30,26 +30,28 @@ pub(crate) fn replay(sent: &Sent, logs: &Logs) -> Replay {
         // What passes between steps shows in the end result.
         request: Body::Bytes { start: Vec::new(), length: 0 },
         response: Body::Bytes { start: Vec::new(), length: 0 },
-        calls: calls(&attempt.request_id, logs, &mut names),
+        calls: calls(logs.invocation(&attempt.request_id), logs, &mut names),
     }));
     replay.name(&names);
     replay
 }
 
-/// The calls made from an invocation.
-fn calls(request: &str, logs: &Logs, names: &mut BTreeMap<String, String>) -> Vec<CallMade> {
-    if request.is_empty() {
-        return Vec::new();
-    }
-    names.insert(request.to_owned(), "<request id>".to_owned());
-    let made = logs.calls.get(request).into_iter().flatten();
-    made.map(|call: &CallRecord| CallMade {
-        callee: call.callee.clone(),
+/// The calls made from an invocation, if there was one.
+fn calls(
+    invocation: Option<Invocation>,
+    logs: &Logs,
+    names: &mut BTreeMap<String, String>,
+) -> Vec<CallMade> {
+    let Some(invocation) = invocation else { return Vec::new() };
+    names.insert(logs.request_id(invocation), "<request id>".to_owned());
+    let made = logs.calls(invocation).into_iter();
+    made.map(|call| CallMade {
+        callee: call.callee.0.clone(),
         kind: kind(call.kind),
         outcome: outcome(call.outcome),
-        request: body(call.request_payload.as_ref(), call.request_bytes),
-        response: body(call.response_payload.as_ref(), call.response_bytes),
-        calls: calls(&call.callee_request, logs, names),
+        request: body(call.request_payload, call.request_bytes),
+        response: body(call.response_payload, call.response_bytes),
+        calls: calls(call.invocation, logs, names),
     })
     .collect()
 }
@@ -66,7 +68,7 @@ fn body(recorded: Option<&RecordedPayload>, length: u64) -> Body {
 mod tests {
     use optimizer::execution::Outcome;
     use serde_json::json;
-    use wire::record::{CallOutcome, CallSite, RECORD_VERSION, Record};
+    use wire::record::{CallOutcome, CallRecord, CallSite, RECORD_VERSION, Record};
 
     use super::*;
 
@@ -86,6 +88,7 @@ mod tests {
             outcome: CallOutcome::Error,
             request_bytes: 7,
             response_bytes: 0,
+            calls: None,
             request_payload: payload.map(|bytes| RecordedPayload::of(bytes, bytes.len())),
             response_payload: payload.map(|_| RecordedPayload::of(b"", 0)),
         })
@@ -94,9 +97,8 @@ mod tests {
 
     #[test]
     fn calls_become_a_tree_with_the_payloads_that_are_known() {
-        let mut logs = Logs::default();
-        logs.read_line(&line("r1", "b", "r2", Some(b"{\"of\":\"r1\"}")));
-        logs.read_line(&line("r2", "c", "", None));
+        let logs =
+            Logs::of(&[line("r1", "b", "r2", Some(b"{\"of\":\"r1\"}")), line("r2", "c", "", None)]);
         let sent = Sent {
             trace: "1-0-0".into(),
             request_id: "r1".into(),
