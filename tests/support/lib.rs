@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: the built command, ways to run it, and what it left behind.
 
+pub mod aws;
 pub mod emulator;
 
 use std::collections::BTreeSet;
