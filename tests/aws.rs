@@ -15,7 +15,7 @@ const FUSED: &str = "(cancel-order,get-order,save-order,refund)";
 fn adopt_and_restore(state: &State, endpoint: &str) {
     let workflow = Workflow::new(state.path());
     let place = Place(endpoint.to_owned());
-    let original = place.create(&workflow, "a");
+    let original = place.create("a");
     let before = place.everything();
     let run = |command: &[&str]| workflow.run(endpoint, command);
     let ok = |command: &[&str]| {
@@ -33,8 +33,11 @@ fn adopt_and_restore(state: &State, endpoint: &str) {
     let names: Vec<&str> = calls.iter().filter_map(|call| call["operation"].as_str()).collect();
     assert!(names.contains(&"CreateFunction") && names.contains(&"CreateAlias"), "{names:?}");
     assert!(!dry.stdout.contains("s3cret") && !dry.stdout.contains("stays"), "{}", dry.stdout);
-    let missing = run(&["deploy", "--adopt", "--setup", "(b)-(a)"]);
+    place.create("b");
+    let missing = run(&["deploy", "--adopt", "--setup", "(a,b)"]);
     assert_eq!(missing.code, Some(2), "{}", missing.stderr);
+    assert!(missing.stderr.contains("(SECRET, THEIRS)"), "{}", missing.stderr);
+    request(endpoint, "DELETE", "/2015-03-31/functions/b", "").unwrap();
     assert_eq!(place.everything(), before, "nothing was changed");
 
     ok(&["deploy", "--adopt"]);
@@ -132,6 +135,14 @@ fn localstack_keeps_the_contract() {
 fn moto_keeps_the_contract_but_for_invocations() {
     let state = State::new();
     let Some(emulator) = Emulator::start("moto") else { return };
-    adopt_and_restore(&state, &emulator.endpoint);
+    // It does not hand out code, and what could not be given back is not taken over.
+    let workflow = Workflow::new(state.path());
+    let place = Place(emulator.endpoint.clone());
+    place.create("a");
+    let before = place.everything();
+    let got = workflow.run(&emulator.endpoint, &["deploy", "--adopt"]);
+    assert_eq!(got.code, Some(1), "{}", got.stderr);
+    assert!(got.stderr.contains("the code of function `a` cannot be kept"), "{}", got.stderr);
+    assert_eq!(place.everything(), before, "nothing was changed");
     deploy_drive_roll_back(&state, &emulator.endpoint, false);
 }

@@ -26,7 +26,7 @@ fn disturb(adopted: bool, faults: &[Fault]) {
     let server = LocalServer::start(state.path(), "process");
     let workflow = Workflow::new(state.path());
     let place = Place(server.endpoint.clone());
-    let before_all = adopted.then(|| place.create(&workflow, "a"));
+    let before_all = adopted.then(|| place.create("a"));
     let adopt: &[&str] = if adopted { &["--adopt"] } else { &[] };
     // Journals are kept by endpoint, and every proxy is another.
     let direct = |command: &[&str]| workflow.run(&server.endpoint, command);

@@ -38,6 +38,10 @@ impl Emulator {
         let port = free.expect("there is a free port").port();
         let child = Command::new(script)
             .arg(port.to_string())
+            // A host that needs no name service.
+            .env("LOCALSTACK_HOST", format!("127.0.0.1:{port}"))
+            // The account that made-up roles are in.
+            .env("MOTO_ACCOUNT_ID", "000000000000")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)
@@ -48,6 +52,17 @@ impl Emulator {
         while request(&emulator.endpoint, "GET", "/2015-03-31/functions", "").is_none() {
             assert!(started.elapsed() < START_LIMIT, "{name} does not answer");
             std::thread::sleep(Duration::from_millis(200));
+        }
+        // moto takes no role that does not exist.
+        for role in ["fuseline-local", "theirs"] {
+            let trusts = "%7B%22Version%22%3A%222012-10-17%22%2C%22Statement%22%3A%5B%7B%22Effect%22%3A%22Allow%22%2C\
+                          %22Principal%22%3A%7B%22Service%22%3A%22lambda.amazonaws.com%22%7D%2C%22Action%22%3A%22sts%3A\
+                          AssumeRole%22%7D%5D%7D";
+            let body = format!(
+                "Action=CreateRole&Version=2010-05-08&RoleName={role}&AssumeRolePolicyDocument={trusts}"
+            );
+            let form = "application/x-www-form-urlencoded";
+            let _ = send(&emulator.endpoint, "iam", form, "POST /", &body);
         }
         Some(emulator)
     }
@@ -64,11 +79,15 @@ impl Drop for Emulator {
 /// Sends a request to the Lambda API; none if there is no answer. An answer that is no JSON is null.
 #[must_use]
 pub fn request(endpoint: &str, method: &str, path: &str, body: &str) -> Option<Value> {
+    send(endpoint, "lambda", "application/json", &format!("{method} {path}"), body)
+}
+
+fn send(endpoint: &str, service: &str, content: &str, line: &str, body: &str) -> Option<Value> {
     let address = endpoint.strip_prefix("http://")?;
     // Emulators tell services apart by the scope of the credentials, and check no signature.
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\n\
-         Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/lambda/aws4_request, \
+        "{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: {content}\r\n\
+         Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{service}/aws4_request, \
          SignedHeaders=host, Signature=0\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );

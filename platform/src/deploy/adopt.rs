@@ -63,6 +63,7 @@ impl Deployer<'_> {
             }
             if !self.is_ours(&existing) {
                 self.check_adoptable(task, &existing).await?;
+                self.keep_code(name).await?;
             }
             let inlined = deployment.functions().get(task).map_or(&[][..], |it| &it.inlined);
             self.check_runtime(task, &self.form(task, inlined)?, &existing)?;
@@ -107,11 +108,9 @@ impl Deployer<'_> {
         }
         if !is_ours {
             self.check_adoptable(task, existing).await?;
+            self.keep_code(name).await?;
         }
         let version = self.publish_as_it_is(name, existing, Some(KEPT.to_owned())).await?;
-        if !self.changes.is_dry() {
-            self.keep_code(name, &version).await?;
-        }
         self.kept.lock().expect("not poisoned").insert(name.to_owned(), version.clone());
         Ok(Some(version))
     }
@@ -189,12 +188,12 @@ impl Deployer<'_> {
         }
     }
 
-    /// Keeps the code of a version on this machine, whatever becomes of the version.
-    async fn keep_code(&self, name: &str, version: &str) -> Result<(), DeployError> {
+    /// Keeps the code of a function on this machine, whatever becomes of its versions.
+    async fn keep_code(&self, name: &str) -> Result<(), DeployError> {
         let Some(folder) = self.changes.folder().map(|folder| folder.join("originals")) else {
             return Ok(());
         };
-        let function = self.function(name, Some(version)).await?;
+        let function = self.function(name, None).await?;
         let code = self.code(name, &function).await?;
         let file = kept_file(&folder, name, &code.sha256);
         if file.exists() {
