@@ -1,10 +1,8 @@
 //! One contract for everything that speaks AWS's APIs: the local backend, LocalStack and, as far as it goes, moto.
 
-mod aws_workflow;
-
-use aws_workflow::{Place, Workflow};
 use serde_json::Value;
 use tests::aws::{Emulator, request};
+use tests::aws_workflow::{Place, Workflow};
 use tests::{LocalServer, Run, State, fuseline};
 
 const TEMPLATE: &str = "templates/trainticket/cancel-order.yaml";

@@ -2,10 +2,8 @@
 //! before the process is killed. Afterwards there is either the old or the new deployment in full, nothing is left
 //! over, and nothing that was there before is lost.
 
-mod aws_workflow;
-
-use aws_workflow::{Place, Workflow};
 use tests::aws::{Fault, Proxy};
+use tests::aws_workflow::{Place, Workflow};
 use tests::{LocalServer, Run, State};
 
 const OLD: &str = "(a)-(b)";

@@ -44,6 +44,8 @@ pub const LIVE_ALIAS: &str = "live";
 const WORKFLOW_VARIABLE: &str = "FUSELINE_WORKFLOW";
 /// Variable whose change makes a new version, with new instances, of the same code.
 const GENERATION_VARIABLE: &str = "FUSELINE_GENERATION";
+/// Variable that says where functions find Lambda.
+const ENDPOINT_VARIABLE: &str = "AWS_ENDPOINT_URL_LAMBDA";
 /// Variable that gives a function of the local backend another vCPU than goes with its memory.
 pub(crate) const VCPU_VARIABLE: &str = "FUSELINE_VCPU";
 
@@ -432,6 +434,11 @@ impl<'a> Deployer<'a> {
         environment.insert(ROUTES_VARIABLE.into(), routes);
         if self.records_payloads {
             environment.insert(RECORD_PAYLOADS_VARIABLE.into(), "1".into());
+        }
+        // What stands for AWS has to be said; on AWS itself and on the local backend functions find it.
+        if !self.is_local && self.endpoint.is_emulated() {
+            let url = self.endpoint.url.clone();
+            environment.entry(ENDPOINT_VARIABLE.into()).or_insert(url);
         }
         let Resources { vcpu, memory } = function.resources;
         // On Lambda the vCPU follows from the memory, as on the local backend if nothing is said.

@@ -122,6 +122,12 @@ impl Endpoint {
         Ok(Self::new(&config, url, place))
     }
 
+    /// Whether something else stands for AWS there.
+    #[must_use]
+    pub fn is_emulated(&self) -> bool {
+        self.url.starts_with("http://")
+    }
+
     async fn emulated(loader: ConfigLoader, url: &str, region: String) -> Self {
         let made_up = Credentials::new("local", "local", None, None, "fuseline");
         let place = named(url, &region);

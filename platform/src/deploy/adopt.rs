@@ -52,8 +52,7 @@ impl Deployer<'_> {
         for task in self.project.tasks.keys() {
             let name = task.0.as_str();
             let Some(existing) = self.existing(name).await? else {
-                let is_aws = !self.endpoint.url.starts_with("http://");
-                if is_aws && self.project.tasks[task].role.is_none() {
+                if !self.endpoint.is_emulated() && self.project.tasks[task].role.is_none() {
                     return Err(DeployError::NoRole(task.clone()));
                 }
                 continue;
@@ -72,7 +71,7 @@ impl Deployer<'_> {
             let known = &self.project.tasks[task].environment;
             let unknown: Vec<String> = variables(&existing)
                 .into_keys()
-                .filter(|it| !known.contains_key(it) && !it.starts_with("AWS_LAMBDA_"))
+                .filter(|it| !known.contains_key(it) && !it.starts_with("AWS_"))
                 .collect();
             if is_inlined && !unknown.is_empty() {
                 let names = unknown.join(", ");

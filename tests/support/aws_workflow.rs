@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::aws::request;
+use crate::{Run, fuseline};
 use serde_json::{Value, json};
-use tests::aws::request;
-use tests::{Run, fuseline};
 
 /// The workflow `tiny`: `a` calls `b`. Its functions are deployed, but never run.
 pub struct Workflow {
@@ -42,6 +42,7 @@ impl Workflow {
         fuseline
     }
 
+    /// Runs it to its end.
     pub fn run(&self, endpoint: &str, command: &[&str]) -> Run {
         self.command(endpoint, command).output().expect("it can be started").into()
     }
