@@ -57,8 +57,13 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Show which functions of the workflow are deployed and how
     Status(TargetArguments),
-    /// Remove every function of the workflow
+    /// Remove every function of the workflow; functions that were taken over get their original code and
+    /// configuration back
     Destroy(TargetArguments),
+    /// Undo the latest `deploy` on AWS, finished or interrupted: production calls what it called before
+    ///
+    /// Run again, it undoes the one before that. docs/AWS.md says more.
+    Rollback(TargetArguments),
     /// Measure what Fuseline itself costs on this machine
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -88,6 +93,8 @@ pub(crate) enum Platform {
     /// The local backend on this machine
     #[default]
     Local,
+    /// AWS Lambda, or with --endpoint what stands for it
+    Aws,
     /// The simulator, by the `model` of every task; only `optimize` runs on it
     Sim,
 }
@@ -111,9 +118,15 @@ pub(crate) struct TargetArguments {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) platform: Platform,
     /// Address of a running Lambda endpoint [default: http://127.0.0.1:9400, where `fuseline local`
-    /// listens; `optimize` starts a server of its own]
+    /// listens; `optimize` starts a server of its own; on aws AWS itself]
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
+    /// AWS region [default: as every AWS tool finds it]
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Option<String>,
+    /// Profile of the AWS configuration files [default: as every AWS tool finds it]
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) profile: Option<String>,
     /// How results are printed
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
@@ -125,6 +138,7 @@ impl TargetArguments {
     pub(crate) fn endpoint_is_local(&self) -> bool {
         match self.platform {
             Platform::Local | Platform::Sim => true,
+            Platform::Aws => false,
         }
     }
 }
@@ -154,6 +168,16 @@ pub(crate) struct DeployArguments {
     /// read them
     #[arg(long)]
     pub(crate) record_payloads: bool,
+    /// On AWS: take over functions that exist and were not made by Fuseline. Their role, network, layers, variables
+    /// and triggers stay; `destroy` gives them back as they were
+    #[arg(long)]
+    pub(crate) adopt: bool,
+    /// With --adopt: even functions that a CloudFormation, SAM, CDK or Terraform stack manages
+    #[arg(long, requires = "adopt")]
+    pub(crate) force: bool,
+    /// On AWS: print the calls that would be made, and make none that changes anything
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Args, Debug)]
@@ -430,6 +454,12 @@ fn positive(text: &str) -> Result<f64, String> {
         Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
         _ => Err("write a number above 0".into()),
     }
+}
+
+/// Where journals of changes on AWS are kept: `aws` in `$FUSELINE_STATE` or else in the usual state directory.
+pub(crate) fn journals() -> PathBuf {
+    let state = std::env::var_os("FUSELINE_STATE").map(PathBuf::from);
+    state.unwrap_or_else(state_directory).join("aws")
 }
 
 /// `$XDG_STATE_HOME/fuseline`, else `~/.local/state/fuseline`, else a folder for temporary files.

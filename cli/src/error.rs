@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use platform::choice::ChoiceError;
+use platform::endpoint::AwsError;
 use platform::input_error::InputError;
 
 /// Why a command ended without doing what it was asked for.
@@ -23,9 +24,14 @@ impl CliError {
         Self::Input { message: message.into(), next_step: next_step.into() }
     }
 
-    /// A failure with everything its sources say.
+    /// A failure with everything its sources say. What AWS refuses because of the user's credentials or permissions
+    /// is wrong input.
     pub(crate) fn failed(doing: &str, error: &dyn Error) -> Self {
-        Self::Failed { message: format!("{doing}: {}", chain(error)), next_step: None }
+        let message = format!("{doing}: {}", chain(error));
+        match platform::access::next_step(&message) {
+            Some(next_step) => Self::Input { message, next_step },
+            None => Self::Failed { message, next_step: None },
+        }
     }
 
     /// The same with a next step.
@@ -62,6 +68,12 @@ impl fmt::Display for CliError {
 
 impl From<ChoiceError> for CliError {
     fn from(error: ChoiceError) -> Self {
+        Self::Input { message: error.to_string(), next_step: error.next_step() }
+    }
+}
+
+impl From<AwsError> for CliError {
+    fn from(error: AwsError) -> Self {
         Self::Input { message: error.to_string(), next_step: error.next_step() }
     }
 }

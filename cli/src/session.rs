@@ -13,13 +13,13 @@ use optimizer::simulator::Overhead;
 use optimizer::workflow::Workflow;
 use platform::command;
 use platform::deploy::Deployer;
-use platform::endpoint::Endpoint;
+use platform::endpoint::{AwsSettings, Endpoint};
 use platform::events::{Observer, RunEvent};
 use platform::project::Project;
 use platform::simulation::Simulation;
 use platform::status;
 
-use crate::arguments::{BackendArguments, DEFAULT_PORT, Platform, TargetArguments};
+use crate::arguments::{BackendArguments, DEFAULT_PORT, Platform, TargetArguments, journals};
 use crate::error::{CliError, chain};
 use crate::progress::Progress;
 
@@ -44,8 +44,20 @@ pub(crate) fn load_to_deploy(file: &Path) -> Result<Project, CliError> {
 }
 
 /// Runs the project's `build`, checks what it made, and prepares the managed runtimes that its
-/// functions need on this machine, which takes some minutes once.
-pub(crate) async fn build(project: &Project, progress: &Progress) -> Result<(), CliError> {
+/// functions need if they run on this machine, which takes some minutes once.
+pub(crate) async fn build(
+    project: &Project,
+    target: &TargetArguments,
+    progress: &Progress,
+) -> Result<(), CliError> {
+    match target.endpoint_is_local() {
+        true => build_here(project, progress).await,
+        false => build_code(project, progress).await,
+    }
+}
+
+/// Runs the project's `build`, checks what it made, and prepares the managed runtimes.
+pub(crate) async fn build_here(project: &Project, progress: &Progress) -> Result<(), CliError> {
     build_code(project, progress).await?;
     let runtimes = project.tasks.values().map(|task| task.runtime.clone()).collect();
     prepare_runtimes(runtimes, progress).await.map(drop)
@@ -97,22 +109,43 @@ pub(crate) async fn endpoint(target: &TargetArguments) -> Result<Endpoint, CliEr
             "use it with `fuseline optimize` or `fuseline load`",
         ));
     }
-    let url = match &target.endpoint {
-        Some(url) => url.clone(),
-        None => format!("http://127.0.0.1:{DEFAULT_PORT}"),
-    };
-    let address = socket_address(&url).ok_or_else(|| {
+    let only_aws = [("--region", &target.region), ("--profile", &target.profile)];
+    if target.platform == Platform::Local {
+        if let Some((option, _)) = only_aws.iter().find(|(_, value)| value.is_some()) {
+            return Err(CliError::usage(
+                format!("{option} says where on AWS"),
+                "add --platform aws, or leave it out",
+            ));
+        }
+        let default = format!("http://127.0.0.1:{DEFAULT_PORT}");
+        let url = target.endpoint.clone().unwrap_or(default);
+        answers(
+            &url,
+            "start a server in another terminal with `fuseline local`, or name one with --endpoint",
+        )
+        .await?;
+        return Ok(Endpoint::at(&url).await);
+    }
+    if let Some(url) = target.endpoint.as_ref().filter(|url| !url.starts_with("https://")) {
+        answers(url, "start what stands for AWS there, or leave --endpoint out for AWS itself")
+            .await?;
+    }
+    let TargetArguments { endpoint, region, profile, .. } = target.clone();
+    Ok(Endpoint::aws(AwsSettings { endpoint, region, profile }).await?)
+}
+
+/// Checks that something answers at a URL without TLS.
+async fn answers(url: &str, next_step: &str) -> Result<(), CliError> {
+    let address = socket_address(url).ok_or_else(|| {
         CliError::usage(
             format!("`{url}` is no endpoint"),
             "write it with scheme, host and port, such as http://127.0.0.1:9400",
         )
     })?;
-    tokio::net::TcpStream::connect(&address).await.map_err(|error| {
-        CliError::failed(&format!("nothing answers at {url}"), &error).or_try(
-            "start a server in another terminal with `fuseline local`, or name one with --endpoint",
-        )
-    })?;
-    Ok(Endpoint::at(&url).await)
+    let connected = tokio::net::TcpStream::connect(&address).await;
+    connected.map(drop).map_err(|error| {
+        CliError::failed(&format!("nothing answers at {url}"), &error).or_try(next_step)
+    })
 }
 
 /// The project's workflow on the simulator.
@@ -136,13 +169,26 @@ pub(crate) fn simulation<'a>(
 }
 
 /// What the alias `live` calls; an error if nothing is deployed.
-pub(crate) async fn live(endpoint: &Endpoint, project: &Project) -> Result<Deployment, CliError> {
+pub(crate) async fn live(
+    endpoint: &Endpoint,
+    project: &Project,
+    target: &TargetArguments,
+) -> Result<Deployment, CliError> {
     status::live(endpoint, project)
         .await
         .map_err(|error| CliError::failed("the deployment cannot be read", &error))?
-        .ok_or_else(|| CliError::Failed {
-            message: format!("{} is not deployed at {}", project.workflow.name(), endpoint.url),
-            next_step: Some("deploy it first: fuseline deploy".into()),
+        .ok_or_else(|| {
+            let message = format!("{} is not deployed at {}", project.workflow.name(), endpoint.url);
+            match target.platform {
+                Platform::Aws => CliError::usage(
+                    message,
+                    "deploy it first: fuseline deploy --platform aws; or check --region and --profile",
+                ),
+                Platform::Local | Platform::Sim => CliError::Failed {
+                    message,
+                    next_step: Some("deploy it first: fuseline deploy".into()),
+                },
+            }
         })
 }
 
@@ -191,32 +237,68 @@ pub(crate) fn ask_gate(
     Ok(())
 }
 
-/// A deployer with this program's supervisor.
+/// A deployer with this program's supervisor, and on AWS with a journal.
 pub(crate) fn deployer<'a>(
     endpoint: &'a Endpoint,
     project: &'a Project,
     target: &TargetArguments,
 ) -> Result<Deployer<'a>, CliError> {
-    Ok(Deployer::new(endpoint, project, supervisor()?, target.endpoint_is_local()))
+    with_journal(
+        Deployer::new(endpoint, project, supervisor()?, target.endpoint_is_local()),
+        target,
+    )
 }
 
-/// Does `work` at an endpoint that goes on afterwards, and leaves every task a function of its own there,
-/// whatever comes of it. `left` says how the functions are left if even that fails.
+/// A deployer that only undoes and removes, and so needs no supervisor.
+pub(crate) fn remover<'a>(
+    endpoint: &'a Endpoint,
+    project: &'a Project,
+    target: &TargetArguments,
+) -> Result<Deployer<'a>, CliError> {
+    let is_local = target.endpoint_is_local();
+    with_journal(Deployer::new(endpoint, project, PathBuf::new(), is_local), target)
+}
+
+fn with_journal<'a>(
+    deployer: Deployer<'a>,
+    target: &TargetArguments,
+) -> Result<Deployer<'a>, CliError> {
+    match target.platform {
+        Platform::Local | Platform::Sim => Ok(deployer),
+        Platform::Aws => deployer
+            .journalled(&journals())
+            .map_err(|error| CliError::failed("nothing was changed", &error)),
+    }
+}
+
+/// Does `work` at an endpoint that goes on afterwards, with a deployer of its own, and leaves every task a function
+/// of its own there, whatever comes of it; on AWS, everything as it was. `left` says how the functions are left if
+/// even that fails.
 pub(crate) async fn leaving_unfused<T>(
     endpoint: &Endpoint,
     project: &Project,
     target: &TargetArguments,
     left: &str,
-    work: impl Future<Output = Result<T, CliError>>,
+    work: impl AsyncFnOnce(&Deployer<'_>) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
+    let deployer = deployer(endpoint, project, target)?;
+    let is_aws = target.platform == Platform::Aws;
+    if is_aws {
+        deployer
+            .begin_trials("measurement")
+            .map_err(|error| CliError::failed("nothing was changed", &error))?;
+    }
     let put_back = async || {
-        deployer(endpoint, project, target)?.deploy_tasks().await.map_err(|error| {
-            CliError::failed(&format!("the functions are left as {left}"), &error)
-                .or_try("put them back with `fuseline deploy`")
+        let (result, next_step) = match is_aws {
+            true => (deployer.roll_back().await.map(drop), "undo it with `fuseline rollback`"),
+            false => (deployer.deploy_tasks().await, "put them back with `fuseline deploy`"),
+        };
+        result.map_err(|error| {
+            CliError::failed(&format!("the functions are left as {left}"), &error).or_try(next_step)
         })
     };
     tokio::select! {
-        result = work => {
+        result = work(&deployer) => {
             let put_back = put_back().await;
             // What stopped the work says more than that it could not be tidied up.
             let result = result?;
@@ -225,9 +307,11 @@ pub(crate) async fn leaving_unfused<T>(
         }
         () = interrupted() => {
             put_back().await?;
-            Err(CliError::Interrupted {
-                message: "the functions are deployed unfused, the alias `live` was not moved".into(),
-            })
+            let message = match is_aws {
+                true => "what was changed is undone",
+                false => "the functions are deployed unfused, the alias `live` was not moved",
+            };
+            Err(CliError::Interrupted { message: message.into() })
         }
     }
 }

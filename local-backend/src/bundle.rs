@@ -69,6 +69,9 @@ impl Bundle {
         // Unpacked beside its place and then moved there, so that what is there is complete.
         let staging = tempfile::tempdir_in(parent)?;
         unpack_entries(zip, staging.path())?;
+        let mut packed = tempfile::NamedTempFile::new_in(parent)?;
+        std::io::Write::write_all(&mut packed, zip)?;
+        packed.persist(self.packed()).map_err(|error| error.error)?;
         fs::set_permissions(staging.path(), PermissionsExt::from_mode(0o755))?;
         if let Err(error) = fs::rename(staging.path(), &self.directory)
             && !self.directory.exists()
@@ -76,6 +79,11 @@ impl Bundle {
             return Err(error.into());
         }
         Ok(())
+    }
+
+    /// The zip itself, for clients that ask for a function's code.
+    pub(crate) fn packed(&self) -> PathBuf {
+        self.directory.with_extension("zip")
     }
 
     /// The runtimes of the tasks in a fused bundle. A manifest that cannot be read is the supervisor's
@@ -172,7 +180,8 @@ mod tests {
         assert_eq!((mode("bootstrap"), mode("data/a.txt")), (0o755, 0o640));
 
         assert_eq!(unpack(&zip, state.path()).unwrap(), bundle);
-        assert_eq!(fs::read_dir(state.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(state.path()).unwrap().count(), 2, "unpacked, and the zip");
+        assert_eq!(fs::read(bundle.packed()).unwrap(), zip);
     }
 
     #[test]

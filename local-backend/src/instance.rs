@@ -475,6 +475,14 @@ async fn ended(exit: &mut watch::Receiver<Option<Exit>>) -> Exit {
     }
 }
 
+/// Whether an address on this machine's loopback interface is that of a server, by its port.
+fn is_same_server(url: &str, server: &str) -> bool {
+    let port = |url: &str| url.trim_end_matches('/').rsplit_once(':').map(|it| it.1.to_owned());
+    let is_loopback =
+        ["http://127.0.0.1:", "http://localhost:"].iter().any(|it| url.starts_with(it));
+    is_loopback && port(url) == port(server)
+}
+
 /// The environment as on Lambda; nothing comes from this process.
 fn environment(
     version: &Version,
@@ -516,6 +524,10 @@ fn environment(
         (RUNTIMES_VARIABLE, runtimes.as_str()),
     ];
     let own = configuration.environment.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    // Whoever deployed it may have named this server as it is reached from outside of sandboxes.
+    let own = own.filter(|(key, value)| {
+        *key != "AWS_ENDPOINT_URL_LAMBDA" || !is_same_server(value, lambda_endpoint)
+    });
     // Later ones win: a function may set the defaults, but not what is reserved.
     let all: BTreeMap<&str, &str> = defaults.into_iter().chain(own).chain(reserved).collect();
     let all = all.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));

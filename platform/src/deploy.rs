@@ -4,35 +4,39 @@
 //! version pins the versions of the functions it calls. So a version of the entry's function *is*
 //! a deployment: two of them can be driven at the same time, and going back means moving one alias.
 
+mod adopt;
+mod aliases;
+mod destroy;
+mod functions;
+mod layer;
 mod sizes;
+mod undo;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::sync::Mutex;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use aws_sdk_lambda::client::Waiters;
 use aws_sdk_lambda::error::ProvideErrorMetadata;
-use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
-use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::{
-    self, EphemeralStorage, FileSystemConfig, FunctionCode, LayerVersionContentInput, VpcConfig,
-};
 use indexmap::IndexMap;
 use optimizer::deployment::{Deployment, Function};
-use optimizer::gate::Configuration;
 use optimizer::space::ResourceSpace;
 use optimizer::units::Resources;
 use optimizer::workflow::TaskName;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 use wire::manifest::{INLINED_VARIABLE, ROUTES_VARIABLE};
 use wire::payload::RECORD_PAYLOADS_VARIABLE;
 
-use crate::bundle::{BundleError, bundle, supervisor_layer};
+pub use self::adopt::Adoption;
+pub use self::undo::RolledBack;
+use crate::bundle::{BundleError, bundle};
+use crate::change::Zip;
+use crate::changes::Changes;
 use crate::endpoint::Endpoint;
-use crate::package_form::{PackageForm, WRAPPER};
-use crate::project::{Architecture, Project};
+use crate::journal::JournalError;
+use crate::package_form::PackageForm;
+use crate::project::Project;
 
 /// Alias of the functions that production calls.
 pub const LIVE_ALIAS: &str = "live";
@@ -40,12 +44,10 @@ pub const LIVE_ALIAS: &str = "live";
 const WORKFLOW_VARIABLE: &str = "FUSELINE_WORKFLOW";
 /// Variable whose change makes a new version, with new instances, of the same code.
 const GENERATION_VARIABLE: &str = "FUSELINE_GENERATION";
+/// Variable that says where functions find Lambda.
+const ENDPOINT_VARIABLE: &str = "AWS_ENDPOINT_URL_LAMBDA";
 /// Variable that gives a function of the local backend another vCPU than goes with its memory.
 pub(crate) const VCPU_VARIABLE: &str = "FUSELINE_VCPU";
-/// Role named where the workflow file names none; endpoints other than AWS check none.
-const NO_ROLE: &str = "arn:aws:iam::000000000000:role/fuseline-local";
-/// Longest wait for a function to become active or updated.
-const SETTLE_LIMIT: Duration = Duration::from_secs(120);
 
 /// Why a deployment failed.
 #[derive(Debug, thiserror::Error)]
@@ -79,9 +81,55 @@ pub enum DeployError {
     },
     /// A function of that name exists and is not this workflow's.
     #[error(
-        "a function named `{0}` exists and was not made by Fuseline for this workflow; rename the task or remove the function"
+        "a function named `{0}` exists and was not made by Fuseline for this workflow; take it over with `fuseline deploy --platform aws --adopt`, rename the task or remove the function"
     )]
     Foreign(String),
+    /// A function cannot be taken over, or not in this deployment.
+    #[error("function `{function}` cannot be taken over: {reason}")]
+    NotAdoptable {
+        /// Its name.
+        function: String,
+        /// Why, and what to do about it.
+        reason: String,
+    },
+    /// What calls an adopted function calls its unpublished state, so nothing is tried on it.
+    #[error(
+        "function `{0}` was taken over, and its callers would be served what is tried; measure a copy of the workflow whose tasks have other names"
+    )]
+    Adopted(String),
+    /// AWS makes no function without a role.
+    #[error(
+        "task `{0}` names no `role`, which its function needs on AWS; add the ARN of an IAM role to it or to `defaults`"
+    )]
+    NoRole(TaskName),
+    /// Somebody else changed what is to be undone.
+    #[error(
+        "the alias `{alias}` of function `{function}` calls version {found} and was not moved there by Fuseline; move it by hand and run the command again"
+    )]
+    Drifted {
+        /// Its name.
+        function: String,
+        /// Of the alias.
+        alias: String,
+        /// The version it calls.
+        found: String,
+    },
+    /// An interrupted command has to be finished or undone first.
+    #[error(
+        "`fuseline {0}` was interrupted here; finish it by running `fuseline deploy`, or undo it with `fuseline rollback`, first"
+    )]
+    Interrupted(String),
+    /// What was changed cannot be written down, so nothing more is changed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The code of a function cannot be had or kept.
+    #[error("the code of function `{function}` cannot be kept: {message}")]
+    Code {
+        /// Its name.
+        function: String,
+        /// What is wrong.
+        message: String,
+    },
     /// A folder that functions are to share cannot be made.
     #[error("the folder {} cannot be made", .0.display())]
     Directory(PathBuf, #[source] std::io::Error),
@@ -115,22 +163,23 @@ pub struct Deployer<'a> {
     is_local: bool,
     /// Whether the functions add payloads to their records.
     records_payloads: bool,
+    /// Whether functions that were not made by Fuseline are taken over.
+    adoption: Adoption,
+    /// Where changes go.
+    changes: Arc<Changes>,
     /// Every task's own function as it was first deployed: where calls go that find no free
     /// process inside.
     own: Mutex<BTreeMap<String, String>>,
     /// Bundles already made, by root and inlined tasks.
-    bundles: Mutex<BTreeMap<(TaskName, Vec<TaskName>), Bundle>>,
+    bundles: Mutex<BTreeMap<(TaskName, Vec<TaskName>), Zip>>,
     /// ARN of the layer that holds the supervisor, once a function has needed it.
     layer: OnceCell<String>,
     /// What the functions' unpublished versions are, if [`Deployer::deploy_sizes`] changed them last.
     sizes: Mutex<Option<Deployment>>,
-}
-
-#[derive(Clone)]
-struct Bundle {
-    zip: Vec<u8>,
-    /// As Lambda gives it: base64.
-    sha256: String,
+    /// The versions that keep functions which were taken over as they were, by their names.
+    kept: Mutex<BTreeMap<String, String>>,
+    /// SHA-256 of the code that functions would have after a dry run's calls so far.
+    pretended: Mutex<BTreeMap<String, String>>,
 }
 
 /// One function as it is to be.
@@ -157,11 +206,47 @@ impl<'a> Deployer<'a> {
             supervisor,
             is_local,
             records_payloads: false,
+            adoption: Adoption::Refused,
+            changes: Arc::new(Changes::Direct),
             own: Mutex::default(),
             bundles: Mutex::default(),
             layer: OnceCell::new(),
             sizes: Mutex::default(),
+            kept: Mutex::default(),
+            pretended: Mutex::default(),
         }
+    }
+
+    /// The same with a journal of its changes in a folder that holds those of other endpoints, too.
+    ///
+    /// # Errors
+    /// If the journal cannot be read, or another process has it open.
+    pub fn journalled(self, folder: &Path) -> Result<Self, JournalError> {
+        let folder = folder.join(&self.endpoint.place);
+        let changes = Changes::journalled(&folder, self.project.workflow.name())?;
+        Ok(Self { changes: Arc::new(changes), ..self })
+    }
+
+    /// The same that changes nothing, but lists what it would have changed.
+    #[must_use]
+    pub fn dry(self) -> Self {
+        Self { changes: Arc::new(Changes::Dry(Mutex::default())), ..self }
+    }
+
+    /// Calls that a dry run would have made, in order, with Lambda's names of operations and parameters. Values of
+    /// environment variables that are not ours are masked.
+    #[must_use]
+    pub fn would_be_calls(&self) -> Vec<Value> {
+        match &*self.changes {
+            Changes::Dry(list) => list.lock().expect("not poisoned").clone(),
+            Changes::Direct | Changes::Journalled { .. } => Vec::new(),
+        }
+    }
+
+    /// The same that may change functions which were not made by Fuseline.
+    #[must_use]
+    pub fn adopting(self, adoption: Adoption) -> Self {
+        Self { adoption, ..self }
     }
 
     /// The same with functions that add payloads to their records; has deployed nothing yet.
@@ -173,10 +258,14 @@ impl<'a> Deployer<'a> {
             supervisor: self.supervisor.clone(),
             is_local: self.is_local,
             records_payloads: true,
+            adoption: self.adoption,
+            changes: Arc::clone(&self.changes),
             own: Mutex::default(),
             bundles: Mutex::new(self.bundles.lock().expect("not poisoned").clone()),
             layer: self.layer.clone(),
             sizes: Mutex::default(),
+            kept: Mutex::default(),
+            pretended: Mutex::default(),
         }
     }
 
@@ -186,8 +275,30 @@ impl<'a> Deployer<'a> {
         self.records_payloads
     }
 
-    /// Deploys every task as a function of its own. What this call created is removed again if it
-    /// fails.
+    /// Begins to deploy for good: what follows is one entry of the journal, until [`Deployer::finish`]. Goes on
+    /// with the entry that an interrupted command left. Checks first, without changing anything, that the
+    /// functions can be deployed.
+    ///
+    /// # Errors
+    /// If they cannot, the endpoint refuses, or the journal cannot be written.
+    pub async fn begin(&self, deployment: &Deployment) -> Result<(), DeployError> {
+        self.check(deployment).await?;
+        self.changes.begin("deploy", &deployment.to_string())
+    }
+
+    /// Begins to try deployments, which [`Deployer::roll_back`] undoes afterwards.
+    ///
+    /// # Errors
+    /// If an interrupted command has to be finished first, or the journal cannot be written.
+    pub fn begin_trials(&self, command: &str) -> Result<(), DeployError> {
+        match self.changes.last().filter(|entry| !entry.is_finished) {
+            Some(entry) => Err(DeployError::Interrupted(entry.command)),
+            None => self.changes.begin(command, "trials"),
+        }
+    }
+
+    /// Deploys every task as a function of its own. Without a journal, what this call
+    /// created is removed again if it fails.
     ///
     /// # Errors
     /// If a bundle cannot be made or the endpoint refuses a step.
@@ -204,7 +315,8 @@ impl<'a> Deployer<'a> {
         }
         let mut created = Vec::new();
         let result = self.publish_tasks(&mut created).await;
-        if result.is_err() {
+        // With a journal, the next run goes on or undoes it.
+        if result.is_err() && matches!(*self.changes, Changes::Direct) {
             for function in &created {
                 // The first error is the one to report; a leftover shows in `fuseline status`.
                 let _ = self.endpoint.lambda.delete_function().function_name(function).send().await;
@@ -323,6 +435,11 @@ impl<'a> Deployer<'a> {
         if self.records_payloads {
             environment.insert(RECORD_PAYLOADS_VARIABLE.into(), "1".into());
         }
+        // What stands for AWS has to be said; on AWS itself and on the local backend functions find it.
+        if !self.is_local && self.endpoint.is_emulated() {
+            let url = self.endpoint.url.clone();
+            environment.entry(ENDPOINT_VARIABLE.into()).or_insert(url);
+        }
         let Resources { vcpu, memory } = function.resources;
         // On Lambda the vCPU follows from the memory, as on the local backend if nothing is said.
         if self.is_local && vcpu != ResourceSpace::lambda().resources_for_memory(memory).vcpu {
@@ -343,300 +460,18 @@ impl<'a> Deployer<'a> {
         }
     }
 
-    /// ARN of the layer with this supervisor, published if its newest version is another.
-    async fn layer(&self) -> Result<&str, DeployError> {
-        let publish = async {
-            let zip = supervisor_layer(&self.supervisor)
-                .map_err(|error| DeployError::Layer(Box::new(error)))?;
-            let sha256 = sha256(&zip);
-            let lambda = &self.endpoint.lambda;
-            let name = self.layer_name();
-            if let Some(newest) = self.layer_versions().await?.first() {
-                let known = lambda
-                    .get_layer_version()
-                    .layer_name(&name)
-                    .version_number(*newest)
-                    .send()
-                    .await
-                    .map_err(refused("look-up of the layer", &name))?;
-                if known.content().and_then(|content| content.code_sha256()) == Some(&sha256) {
-                    return Ok(known.layer_version_arn().unwrap_or_default().to_owned());
-                }
-            }
-            let content = LayerVersionContentInput::builder().zip_file(Blob::new(zip)).build();
-            let published = lambda
-                .publish_layer_version()
-                .layer_name(&name)
-                .description("Fuseline's supervisor")
-                .content(content)
-                .send()
-                .await
-                .map_err(refused("publication of the layer", &name))?;
-            Ok(published.layer_version_arn().unwrap_or_default().to_owned())
-        };
-        self.layer.get_or_try_init(|| publish).await.map(String::as_str)
-    }
-
-    /// Of the workflow's own, so that `destroy` may delete it.
-    fn layer_name(&self) -> String {
-        format!("fuseline-{}", self.project.workflow.name())
-    }
-
-    /// Versions of the layer, the newest first.
-    async fn layer_versions(&self) -> Result<Vec<i64>, DeployError> {
-        let name = self.layer_name();
-        let mut pages = self
-            .endpoint
-            .lambda
-            .list_layer_versions()
-            .layer_name(&name)
-            .into_paginator()
-            .items()
-            .send();
-        let mut versions = Vec::new();
-        while let Some(version) = pages.next().await {
-            versions.push(version.map_err(refused("listing of the layer", &name))?.version());
-        }
-        Ok(versions)
-    }
-
-    /// Layers and environment of the function: its root's, and what its form adds.
-    async fn settings(
-        &self,
-        wanted: &Wanted<'_>,
-    ) -> Result<(Vec<String>, types::Environment), DeployError> {
-        let mut variables = wanted.environment.clone();
-        // The safety gate has seen to it that its other tasks need no more.
-        let mut layers = self.project.tasks[wanted.task].configuration.layers.clone();
-        if let PackageForm::ManagedRuntime { .. } = wanted.form {
-            let (name, path) = WRAPPER;
-            variables.insert(name.to_owned(), path.to_owned());
-            layers.push(self.layer().await?.to_owned());
-        }
-        let variables = Some(variables.into_iter().collect());
-        Ok((layers, types::Environment::builder().set_variables(variables).build()))
-    }
-
-    fn bundle(&self, root: &TaskName, inlined: &[TaskName]) -> Result<Bundle, DeployError> {
+    fn bundle(&self, root: &TaskName, inlined: &[TaskName]) -> Result<Zip, DeployError> {
         let key = (root.clone(), inlined.to_vec());
         if let Some(known) = self.bundles.lock().expect("not poisoned").get(&key) {
             return Ok(known.clone());
         }
         let in_layer = matches!(self.form(root, inlined)?, PackageForm::ManagedRuntime { .. });
         let supervisor = (!in_layer).then_some(self.supervisor.as_path());
-        let zip = bundle(self.project, supervisor, root, inlined)
+        let bytes = bundle(self.project, supervisor, root, inlined)
             .map_err(|error| DeployError::Bundle(root.clone(), error))?;
-        let made = Bundle { sha256: sha256(&zip), zip };
+        let made = Zip { sha256: sha256(&bytes), bytes };
         self.bundles.lock().expect("not poisoned").insert(key, made.clone());
         Ok(made)
-    }
-
-    /// Brings a function to what is wanted and publishes it.
-    async fn publish(
-        &self,
-        wanted: &Wanted<'_>,
-        created: &mut Vec<String>,
-    ) -> Result<String, DeployError> {
-        let bundle = self.bundle(wanted.task, wanted.inlined)?;
-        let name = wanted.task.0.as_str();
-        match self.existing(name).await? {
-            None => {
-                self.create(wanted, &bundle).await?;
-                created.push(name.to_owned());
-            }
-            Some(existing) => self.update(wanted, &bundle, &existing).await?,
-        }
-        let published = self
-            .endpoint
-            .lambda
-            .publish_version()
-            .function_name(name)
-            .code_sha256(&bundle.sha256)
-            .send()
-            .await
-            .map_err(refused("publishing", name))?;
-        Ok(published.version().unwrap_or("$LATEST").to_owned())
-    }
-
-    /// Brings a function that is there to what is wanted, unpublished.
-    async fn update(
-        &self,
-        wanted: &Wanted<'_>,
-        bundle: &Bundle,
-        existing: &GetFunctionConfigurationOutput,
-    ) -> Result<(), DeployError> {
-        let name = wanted.task.0.as_str();
-        if self.workflow_of(existing) != Some(self.project.workflow.name()) {
-            return Err(DeployError::Foreign(name.to_owned()));
-        }
-        // The unpublished versions are no longer what sizes were tried on.
-        self.sizes.lock().expect("not poisoned").take();
-        if existing.code_sha256() != Some(&bundle.sha256) {
-            self.update_code(name, bundle).await?;
-        }
-        self.update_configuration(wanted).await
-    }
-
-    async fn existing(
-        &self,
-        name: &str,
-    ) -> Result<Option<GetFunctionConfigurationOutput>, DeployError> {
-        match self.endpoint.lambda.get_function_configuration().function_name(name).send().await {
-            Ok(found) => Ok(Some(found)),
-            Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
-            Err(error) => Err(refused("looking up", name)(error)),
-        }
-    }
-
-    fn workflow_of<'c>(
-        &self,
-        configuration: &'c GetFunctionConfigurationOutput,
-    ) -> Option<&'c str> {
-        let variables = configuration.environment()?.variables()?;
-        variables.get(WORKFLOW_VARIABLE).map(String::as_str)
-    }
-
-    async fn create(&self, wanted: &Wanted<'_>, bundle: &Bundle) -> Result<(), DeployError> {
-        let task = &self.project.tasks[wanted.task];
-        let name = wanted.task.0.as_str();
-        let (layers, environment) = self.settings(wanted).await?;
-        let zip = Blob::new(bundle.zip.clone());
-        let architecture = match task.configuration.architecture {
-            Architecture::X86_64 => types::Architecture::X8664,
-            Architecture::Arm64 => types::Architecture::Arm64,
-        };
-        self.endpoint
-            .lambda
-            .create_function()
-            .function_name(name)
-            .set_runtime(wanted.form.runtime().map(types::Runtime::from))
-            .set_layers(Some(layers))
-            .handler(&task.handler)
-            .role(task.role.as_deref().unwrap_or(NO_ROLE))
-            .architectures(architecture)
-            .code(FunctionCode::builder().zip_file(zip).build())
-            .description(self.description(wanted))
-            .memory_size(wanted.resources.memory.0 as i32)
-            .timeout((task.timeout_ms / 1000) as i32)
-            .environment(environment)
-            .set_file_system_configs(self.file_systems(wanted.task))
-            .set_vpc_config(vpc(&task.configuration))
-            .ephemeral_storage(ephemeral_storage(&task.configuration))
-            .send()
-            .await
-            .map_err(refused("creation", name))?;
-        let waiter = self.endpoint.lambda.wait_until_function_active_v2().function_name(name);
-        match waiter.wait(SETTLE_LIMIT).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.not_settled("activation", name, error).await),
-        }
-    }
-
-    async fn update_code(&self, name: &str, bundle: &Bundle) -> Result<(), DeployError> {
-        self.endpoint
-            .lambda
-            .update_function_code()
-            .function_name(name)
-            .zip_file(Blob::new(bundle.zip.clone()))
-            .send()
-            .await
-            .map_err(refused("update of the code", name))?;
-        self.settled(name).await
-    }
-
-    async fn update_configuration(&self, wanted: &Wanted<'_>) -> Result<(), DeployError> {
-        let task = &self.project.tasks[wanted.task];
-        let name = wanted.task.0.as_str();
-        let (layers, environment) = self.settings(wanted).await?;
-        self.endpoint
-            .lambda
-            .update_function_configuration()
-            .function_name(name)
-            .set_runtime(wanted.form.runtime().map(types::Runtime::from))
-            .set_layers(Some(layers))
-            .handler(&task.handler)
-            .description(self.description(wanted))
-            .memory_size(wanted.resources.memory.0 as i32)
-            .timeout((task.timeout_ms / 1000) as i32)
-            .environment(environment)
-            .set_file_system_configs(self.file_systems(wanted.task))
-            .set_vpc_config(vpc(&task.configuration))
-            .ephemeral_storage(ephemeral_storage(&task.configuration))
-            .send()
-            .await
-            .map_err(refused("update of the configuration", name))?;
-        self.settled(name).await
-    }
-
-    /// Reserves the concurrency that the task asks for. What is reserved otherwise is left alone: the
-    /// file does not speak of it.
-    async fn reserve(&self, task: &TaskName) -> Result<(), DeployError> {
-        let configuration = &self.project.tasks[task].configuration;
-        let Some(reserved) = configuration.reserved_concurrency else { return Ok(()) };
-        self.endpoint
-            .lambda
-            .put_function_concurrency()
-            .function_name(&task.0)
-            .reserved_concurrent_executions(i32::try_from(reserved).unwrap_or(i32::MAX))
-            .send()
-            .await
-            .map(drop)
-            .map_err(refused("reservation of concurrency", &task.0))
-    }
-
-    async fn settled(&self, name: &str) -> Result<(), DeployError> {
-        let waiter = self.endpoint.lambda.wait_until_function_updated_v2().function_name(name);
-        match waiter.wait(SETTLE_LIMIT).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.not_settled("update", name, error).await),
-        }
-    }
-
-    /// Why a function did not become active or updated: what the endpoint says of its state, or else
-    /// what the wait ended with.
-    async fn not_settled(
-        &self,
-        step: &'static str,
-        name: &str,
-        error: impl std::fmt::Display,
-    ) -> DeployError {
-        let found = self.existing(name).await.ok().flatten();
-        let reason = found.as_ref().and_then(|configuration| {
-            configuration.last_update_status_reason().or_else(|| configuration.state_reason())
-        });
-        let message = reason.map_or_else(
-            || format!("it did not settle within {} s: {error}", SETTLE_LIMIT.as_secs()),
-            str::to_owned,
-        );
-        DeployError::Refused { step, function: name.to_owned(), message }
-    }
-
-    fn description(&self, wanted: &Wanted<'_>) -> String {
-        let mut text =
-            format!("Fuseline, workflow {}: {}", self.project.workflow.name(), wanted.task);
-        if !wanted.inlined.is_empty() {
-            let inlined: Vec<&str> = wanted.inlined.iter().map(|task| task.0.as_str()).collect();
-            text.push_str(&format!(" with {} inlined", inlined.join(", ")));
-        }
-        // Lambda takes 256 characters.
-        text.chars().take(256).collect()
-    }
-
-    /// The task's own, and on the local backend the folders that are shared with it.
-    fn file_systems(&self, task: &TaskName) -> Option<Vec<FileSystemConfig>> {
-        let config = |arn: String, path: &str| {
-            let config = FileSystemConfig::builder().arn(arn).local_mount_path(path).build();
-            config.expect("both fields are set")
-        };
-        let own = self.project.tasks[task].configuration.file_systems.iter();
-        let own = own.map(|system| config(system.arn.clone(), &system.local_mount_path));
-        let directories = self.project.local_directories.iter().filter(|_| self.is_local);
-        let shared = directories.map(|directory| {
-            let path = directory.display().to_string();
-            config(format!("file://{path}"), &path)
-        });
-        let configs: Vec<_> = own.chain(shared).collect();
-        (!configs.is_empty()).then_some(configs)
     }
 
     /// Makes production call a deployment: moves the alias of the entry's function, or of every function
@@ -651,84 +486,15 @@ impl<'a> Deployer<'a> {
         Ok(())
     }
 
-    async fn move_alias(&self, function: &str, version: &str) -> Result<(), DeployError> {
-        let lambda = &self.endpoint.lambda;
-        let moved = lambda
-            .update_alias()
-            .function_name(function)
-            .name(LIVE_ALIAS)
-            .function_version(version)
-            .send()
-            .await;
-        match moved {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some("ResourceNotFoundException") => lambda
-                .create_alias()
-                .function_name(function)
-                .name(LIVE_ALIAS)
-                .function_version(version)
-                .send()
-                .await
-                .map(drop)
-                .map_err(refused("creation of the alias `live`", function)),
-            Err(error) => Err(refused("moving the alias `live`", function)(error)),
-        }
-    }
-
     /// Deletes the versions of a deployment that is not needed any more.
     ///
     /// # Errors
     /// If the endpoint refuses.
     pub async fn retire(&self, deployed: &Deployed) -> Result<(), DeployError> {
         for (task, version) in &deployed.versions {
-            self.endpoint
-                .lambda
-                .delete_function()
-                .function_name(&task.0)
-                .qualifier(version)
-                .send()
-                .await
-                .map_err(refused("removal of an old version", &task.0))?;
+            self.delete(&task.0, Some(version)).await?;
         }
         Ok(())
-    }
-
-    /// Deletes every function of the workflow and its log group; returns the functions' names.
-    ///
-    /// # Errors
-    /// If the endpoint refuses, or a task's name belongs to a function that is not ours.
-    pub async fn destroy(&self) -> Result<Vec<String>, DeployError> {
-        let mut removed = Vec::new();
-        for task in self.project.tasks.keys() {
-            let name = task.0.as_str();
-            let Some(existing) = self.existing(name).await? else { continue };
-            if self.workflow_of(&existing) != Some(self.project.workflow.name()) {
-                return Err(DeployError::Foreign(name.to_owned()));
-            }
-            self.endpoint
-                .lambda
-                .delete_function()
-                .function_name(name)
-                .send()
-                .await
-                .map_err(refused("removal", name))?;
-            // A function that was never invoked has no log group.
-            let group = log_group(task);
-            let _ = self.endpoint.logs.delete_log_group().log_group_name(group).send().await;
-            removed.push(name.to_owned());
-        }
-        let name = self.layer_name();
-        for version in self.layer_versions().await? {
-            self.endpoint
-                .lambda
-                .delete_layer_version()
-                .layer_name(&name)
-                .version_number(version)
-                .send()
-                .await
-                .map_err(refused("removal of the layer", &name))?;
-        }
-        Ok(removed)
     }
 }
 
@@ -736,20 +502,6 @@ impl<'a> Deployer<'a> {
 #[must_use]
 pub fn log_group(task: &TaskName) -> String {
     format!("/aws/lambda/{task}")
-}
-
-/// Network of a function; none takes it out of every network.
-fn vpc(configuration: &Configuration) -> Option<VpcConfig> {
-    let vpc = &configuration.vpc;
-    let config = VpcConfig::builder()
-        .set_subnet_ids(Some(vpc.subnet_ids.clone()))
-        .set_security_group_ids(Some(vpc.security_group_ids.clone()));
-    Some(config.build())
-}
-
-fn ephemeral_storage(configuration: &Configuration) -> EphemeralStorage {
-    let size = i32::try_from(configuration.ephemeral_storage_mb).unwrap_or(i32::MAX);
-    EphemeralStorage::builder().size(size).build().expect("its only field is set")
 }
 
 /// As Lambda gives it: base64.

@@ -1,7 +1,22 @@
 //! Clients for a Lambda endpoint: AWS itself or anything that speaks its APIs.
 
-use aws_config::{BehaviorVersion, Region};
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_sdk_lambda::error::DisplayErrorContext;
+
+use crate::deploy::aws_message;
+
+/// Times that the SDK sends a request that is throttled, unanswered or met by a fault of the service, unless
+/// `AWS_MAX_ATTEMPTS` says otherwise; with its pauses up to about half a minute.
+const ATTEMPTS: u32 = 6;
+/// Longer than any invocation takes.
+const LONGEST_ANSWER: Duration = Duration::from_secs(930);
+const LONGEST_CONNECT: Duration = Duration::from_secs(10);
 
 /// Clients for one endpoint.
 #[derive(Clone, Debug)]
@@ -10,26 +25,161 @@ pub struct Endpoint {
     pub lambda: aws_sdk_lambda::Client,
     /// CloudWatch Logs.
     pub logs: aws_sdk_cloudwatchlogs::Client,
-    /// Its address.
+    /// Its address, or `aws` with the region.
     pub url: String,
+    /// What distinguishes it from other accounts, regions and endpoints, fit for a folder's name.
+    pub place: String,
+}
+
+/// How AWS is reached; what is none is found as every AWS tool does.
+#[derive(Clone, Debug, Default)]
+pub struct AwsSettings {
+    /// Address of another server that stands for AWS.
+    pub endpoint: Option<String>,
+    /// Region.
+    pub region: Option<String>,
+    /// Profile of the shared configuration files.
+    pub profile: Option<String>,
+}
+
+/// Why AWS cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AwsError {
+    /// No region is configured.
+    #[error("no AWS region is configured")]
+    NoRegion,
+    /// There are no credentials, or they cannot be had.
+    #[error("there are no usable AWS credentials: {0}")]
+    NoCredentials(String),
+    /// AWS does not take the credentials.
+    #[error("AWS does not accept the credentials: {0}")]
+    Rejected(String),
+}
+
+impl AwsError {
+    /// What to do about it.
+    #[must_use]
+    pub fn next_step(&self) -> String {
+        match self {
+            Self::NoRegion => "name one with --region, AWS_REGION, or `aws configure`".into(),
+            Self::NoCredentials(message) if message.to_lowercase().contains("sso") => {
+                "sign in again: aws sso login, with --profile if you use one".into()
+            }
+            Self::NoCredentials(_) => "sign in (aws configure, aws sso login), name a profile with --profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".into(),
+            Self::Rejected(message) => crate::access::next_step(message)
+                .unwrap_or_else(|| "check the network and --region, and run the command again".into()),
+        }
+    }
 }
 
 impl Endpoint {
     /// The endpoint at a URL that is not AWS's: the local backend or an emulator. They take any
     /// credentials, so made-up ones are sent and the user's own never leave this process.
     pub async fn at(url: &str) -> Self {
-        let made_up = Credentials::new("local", "local", None, None, "fuseline");
         let region = std::env::var("AWS_REGION").unwrap_or_else(|_| "us-east-1".to_owned());
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .credentials_provider(made_up)
-            .region(Region::new(region))
-            .endpoint_url(url)
-            .load()
-            .await;
-        Self {
-            lambda: aws_sdk_lambda::Client::new(&config),
-            logs: aws_sdk_cloudwatchlogs::Client::new(&config),
-            url: url.to_owned(),
+        Self::emulated(loader(None), url, region).await
+    }
+
+    /// AWS, with region, profile and credentials found as every AWS tool does. Another endpoint without TLS is
+    /// taken for an emulator and gets made-up credentials, because everybody on the way could read a session token.
+    ///
+    /// # Errors
+    /// If there is no region, or there are no credentials that AWS accepts.
+    pub async fn aws(settings: AwsSettings) -> Result<Self, AwsError> {
+        let AwsSettings { endpoint, region, profile } = settings;
+        let loader = loader(profile);
+        if let Some(url) = endpoint.as_deref().filter(|url| url.starts_with("http://")) {
+            let region = region.or_else(|| std::env::var("AWS_REGION").ok());
+            let region = region.unwrap_or_else(|| "us-east-1".to_owned());
+            return Ok(Self::emulated(loader, url, region).await);
         }
+        let loader = match &endpoint {
+            Some(url) => loader.endpoint_url(url),
+            None => loader,
+        };
+        let loader = match region {
+            Some(region) => loader.region(Region::new(region)),
+            None => loader,
+        };
+        let config = loader.load().await;
+        let region = config.region().ok_or(AwsError::NoRegion)?.to_string();
+        let provider = config.credentials_provider();
+        let provider = provider.ok_or_else(|| AwsError::NoCredentials("none is set up".into()))?;
+        provider.provide_credentials().await.map_err(|error| {
+            AwsError::NoCredentials(without_debug(&DisplayErrorContext(&error).to_string()))
+        })?;
+        let place = match &endpoint {
+            Some(url) => named(url, &region),
+            // Everybody may ask who they are. It shows early what is wrong with credentials, and the journals of
+            // different accounts must not be mixed.
+            None => {
+                let asked = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await;
+                let known = asked.map_err(|error| AwsError::Rejected(aws_message(&error)))?;
+                format!("{}-{region}", known.account().unwrap_or_default())
+            }
+        };
+        let url = endpoint.unwrap_or_else(|| format!("aws {region}"));
+        Ok(Self::new(&config, url, place))
+    }
+
+    /// Whether something else stands for AWS there.
+    #[must_use]
+    pub fn is_emulated(&self) -> bool {
+        self.url.starts_with("http://")
+    }
+
+    async fn emulated(loader: ConfigLoader, url: &str, region: String) -> Self {
+        let made_up = Credentials::new("local", "local", None, None, "fuseline");
+        let place = named(url, &region);
+        let loader = loader.credentials_provider(made_up).region(Region::new(region));
+        Self::new(&loader.endpoint_url(url).load().await, url.to_owned(), place)
+    }
+
+    fn new(config: &SdkConfig, url: String, place: String) -> Self {
+        Self {
+            lambda: aws_sdk_lambda::Client::new(config),
+            logs: aws_sdk_cloudwatchlogs::Client::new(config),
+            url,
+            place,
+        }
+    }
+}
+
+fn loader(profile: Option<String>) -> ConfigLoader {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(LONGEST_CONNECT)
+        .read_timeout(LONGEST_ANSWER)
+        .build();
+    let loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
+    let loader = match std::env::var_os("AWS_MAX_ATTEMPTS") {
+        Some(_) => loader,
+        None => loader.retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS)),
+    };
+    match profile {
+        Some(profile) => loader.profile_name(profile),
+        None => loader,
+    }
+}
+
+/// A folder's name for an endpoint.
+fn named(url: &str, region: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/');
+    format!("{}-{region}", host.chars().map(plain).collect::<String>())
+}
+
+/// The SDK's text of an error without the debug print at its end.
+fn without_debug(text: &str) -> String {
+    text.split(" (").next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_folder_names() {
+        assert_eq!(named("http://127.0.0.1:4566/", "eu-west-1"), "127.0.0.1-4566-eu-west-1");
+        assert_eq!(named("https://a.b/c/../d", "x"), "a.b-c-..-d-x");
     }
 }

@@ -4,14 +4,18 @@
 //! Architecture invariant: this is the only crate that names the SDK. It prints nothing; what
 //! happens is told as [`events::RunEvent`]s.
 
+pub mod access;
 mod asl;
 pub mod assemble;
 pub mod bundle;
+mod change;
+mod changes;
 pub mod choice;
 pub mod command;
 mod condition_text;
 pub mod constraints;
 pub mod deploy;
+mod download;
 pub mod endpoint;
 pub mod events;
 mod flow_file;
@@ -20,6 +24,7 @@ pub mod image;
 pub mod input_error;
 pub mod interpolation;
 mod invocation;
+mod journal;
 pub mod lab;
 pub mod load;
 pub mod logs;

@@ -1,5 +1,7 @@
 //! What the end-to-end tests share: the built command, ways to run it, and what it left behind.
 
+pub mod aws;
+pub mod aws_workflow;
 pub mod emulator;
 pub mod moto;
 

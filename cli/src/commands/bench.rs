@@ -37,7 +37,7 @@ pub(crate) async fn run(arguments: &BenchRuntimeArguments) -> Result<(), CliErro
     let calls = session::load(&arguments.folder.join("calls.yaml"))?;
     let starts = session::load(&arguments.folder.join("starts.yaml"))?;
     let progress = Progress::new();
-    session::build(&calls, &progress).await?;
+    session::build_here(&calls, &progress).await?;
     starts.check_code()?;
     let resources = ResourceSpace::lambda().resources_for_memory(MemoryMb(arguments.memory));
     let job = Job { arguments, progress: &progress, resources };

@@ -4,11 +4,11 @@ use optimizer::deployment::Deployment;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
 use optimizer::workflow::{TaskName, Workflow};
-use platform::deploy::LIVE_ALIAS;
+use platform::deploy::{Adoption, DeployError, Deployer, LIVE_ALIAS};
 use platform::events::{Observer, RunEvent};
 use serde_json::json;
 
-use crate::arguments::{DeployArguments, Format};
+use crate::arguments::{DeployArguments, Format, Platform};
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::{render, session};
@@ -19,17 +19,52 @@ pub(crate) async fn run(arguments: &DeployArguments) -> Result<(), CliError> {
     let deployment = wanted(arguments, &project.workflow)?;
     let progress = Progress::new();
     session::ask_gate(&project, &deployment, &progress)?;
+    let only_aws = [("--adopt", arguments.adopt), ("--dry-run", arguments.dry_run)];
+    if let Some((option, _)) = only_aws.iter().find(|(_, given)| *given)
+        && target.platform != Platform::Aws
+    {
+        return Err(CliError::usage(
+            format!("{option} is for AWS"),
+            "add --platform aws, or leave it out",
+        ));
+    }
     let endpoint = session::endpoint(target).await?;
-    session::build(&project, &progress).await?;
+    session::build(&project, target, &progress).await?;
     let mut deployer = session::deployer(&endpoint, &project, target)?;
+    if target.platform == Platform::Aws {
+        deployer = deployer.adopting(match (arguments.adopt, arguments.force) {
+            (true, true) => Adoption::EvenManaged,
+            (true, false) => Adoption::Allowed,
+            (false, _) => Adoption::Earlier,
+        });
+    }
+    if arguments.dry_run {
+        deployer = deployer.dry();
+    }
     if arguments.record_payloads {
         deployer = deployer.recording_payloads();
     }
     progress.on_event(RunEvent::Deploying { tasks: project.tasks.len() });
     let failed = |error| CliError::failed("the workflow is not deployed", &error);
-    deployer.deploy_tasks().await.map_err(failed)?;
-    let deployed = deployer.deploy(&deployment, 0).await.map_err(failed)?;
-    deployer.promote(&deployed).await.map_err(failed)?;
+    if target.platform == Platform::Aws {
+        deployer.begin(&deployment).await.map_err(|error| refused(&error))?;
+    }
+    let all = async {
+        deployer.deploy_tasks().await?;
+        let deployed = deployer.deploy(&deployment, 0).await?;
+        deployer.promote(&deployed).await?;
+        deployer.finish(&deployed).await?;
+        Ok::<_, DeployError>(deployed)
+    };
+    let deployed = all.await.map_err(|error| match target.platform {
+        Platform::Aws => failed(error).or_try(
+            "run the command again to go on, or undo what was done with `fuseline rollback`",
+        ),
+        Platform::Local | Platform::Sim => failed(error),
+    })?;
+    if arguments.dry_run {
+        return calls(&deployer, target.format);
+    }
     match target.format {
         Format::Json => render::json(&json!({
             "workflow": project.workflow.name(),
@@ -48,6 +83,35 @@ pub(crate) async fn run(arguments: &DeployArguments) -> Result<(), CliError> {
             let calls = if roots.len() == 1 { "calls" } else { "call" };
             text.push_str(&format!("{} {calls} it; next: fuseline invoke", roots.join(", ")));
             render::result(&text)
+        }
+    }
+}
+
+/// What is refused before anything is changed. A function that cannot be taken over, or a task that lacks what AWS
+/// needs, is wrong input.
+fn refused(error: &DeployError) -> CliError {
+    match error {
+        DeployError::Foreign(_) | DeployError::NotAdoptable { .. } | DeployError::NoRole(_) => {
+            CliError::usage(
+                error.to_string(),
+                "nothing was changed; do what it says, and run the command again",
+            )
+        }
+        _ => CliError::failed("nothing was changed", error),
+    }
+}
+
+/// Prints what a dry run would have called.
+fn calls(deployer: &Deployer<'_>, format: Format) -> Result<(), CliError> {
+    let calls = deployer.would_be_calls();
+    match format {
+        Format::Json => render::json(&json!({ "calls": calls })),
+        Format::Text => {
+            let lines = calls.iter().map(|call| {
+                let operation = call["operation"].as_str().unwrap_or_default();
+                format!("{operation} {}", call["parameters"])
+            });
+            render::result(&lines.collect::<Vec<_>>().join("\n"))
         }
     }
 }

@@ -1,8 +1,5 @@
 //! `fuseline destroy`: removes every function of the workflow.
 
-use std::path::PathBuf;
-
-use platform::deploy::Deployer;
 use serde_json::json;
 
 use crate::arguments::{Format, TargetArguments};
@@ -12,8 +9,7 @@ use crate::{render, session};
 pub(crate) async fn run(target: &TargetArguments) -> Result<(), CliError> {
     let project = session::load(&target.file)?;
     let endpoint = session::endpoint(target).await?;
-    // Nothing is bundled to remove functions, so no supervisor is needed.
-    let deployer = Deployer::new(&endpoint, &project, PathBuf::new(), target.endpoint_is_local());
+    let deployer = session::remover(&endpoint, &project, target)?;
     let removed = deployer.destroy().await.map_err(|error| {
         CliError::failed("not everything is removed", &error).or_try("run the command again")
     })?;

@@ -21,7 +21,7 @@ pub(crate) async fn run(arguments: &InvokeArguments) -> Result<(), CliError> {
         })?),
     };
     let endpoint = session::endpoint(&arguments.target).await?;
-    session::live(&endpoint, &project).await?;
+    session::live(&endpoint, &project, &arguments.target).await?;
     if arguments.payload.is_none() {
         command::prepare(&project, std::slice::from_ref(&request))
             .await

@@ -34,7 +34,7 @@ pub(crate) async fn run(arguments: &LoadArguments) -> Result<(), CliError> {
         ));
     }
     let endpoint = session::endpoint(target).await?;
-    let deployment = session::live(&endpoint, &project).await?;
+    let deployment = session::live(&endpoint, &project, target).await?;
     let requests = project.payloads.requests(arguments.seed, 0, arguments.requests);
     command::prepare(&project, &requests)
         .await

@@ -9,6 +9,7 @@ pub(crate) mod load;
 pub(crate) mod local;
 pub(crate) mod optimize;
 pub(crate) mod prepare;
+pub(crate) mod rollback;
 pub(crate) mod status;
 pub(crate) mod validate;
 pub(crate) mod verify;

@@ -6,6 +6,7 @@ use optimizer::search::Standing;
 use optimizer::space::ResourceSpace;
 use optimizer::units::{MemoryMb, MilliVcpu, Resources};
 use platform::choice::{Choice, SizeChange};
+use platform::deploy::Deployer;
 use platform::endpoint::Endpoint;
 use platform::lab::Lab;
 use platform::measure::{Bench, Effort};
@@ -30,9 +31,17 @@ const USUAL_RANGE: MemoryRange = MemoryRange { smallest_mb: 128, largest_mb: 102
 
 pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
     let file = &arguments.target.file;
+    if arguments.target.platform == Platform::Aws
+        && let Some(space) = arguments.space.as_deref().filter(|space| *space != "lambda")
+    {
+        return Err(CliError::usage(
+            format!("--space {space}: AWS Lambda offers memory only, and vCPU follows from it"),
+            "leave it out, or search on this machine with --platform local",
+        ));
+    }
     let mut project = match arguments.target.platform {
         Platform::Sim => session::load(file)?,
-        Platform::Local => session::load_to_deploy(file)?,
+        Platform::Local | Platform::Aws => session::load_to_deploy(file)?,
     };
     if let Some(latency) = arguments.slo {
         let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
@@ -50,15 +59,17 @@ pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
     if arguments.target.platform == Platform::Sim {
         return print(&job.simulate().await?, arguments.target.format);
     }
-    session::build(&project, &progress).await?;
-    let optimized = if arguments.target.endpoint.is_some() {
+    session::build(&project, &arguments.target, &progress).await?;
+    let elsewhere =
+        arguments.target.endpoint.is_some() || arguments.target.platform == Platform::Aws;
+    let optimized = if elsewhere {
         let endpoint = session::endpoint(&arguments.target).await?;
         let conditions = Conditions {
             platform: endpoint.url.clone(),
             sandbox: "unknown".into(),
             invoke_overhead: "as it is there".into(),
         };
-        let work = job.run(&endpoint, conditions);
+        let work = async |deployer: &Deployer<'_>| job.run(&endpoint, deployer, conditions).await;
         let left = "the last trial had them";
         session::leaving_unfused(&endpoint, &project, &arguments.target, left, work).await?
     } else {
@@ -163,7 +174,8 @@ fn parameters(
             requests: arguments.verify,
             ignore: arguments.ignore.clone(),
             // The logs of a server of our own go with it.
-            record_payloads: arguments.target.endpoint.is_none(),
+            record_payloads: arguments.target.endpoint.is_none()
+                && arguments.target.platform == Platform::Local,
         },
     })
 }
@@ -215,19 +227,20 @@ impl Job<'_> {
             sandbox: server.sandbox().kind.to_string(),
             invoke_overhead: self.arguments.backend.invoke_overhead.to_string(),
         };
-        self.run(&endpoint, conditions).await
+        let deployer = session::deployer(&endpoint, self.project, &self.arguments.target)?;
+        self.run(&endpoint, &deployer, conditions).await
     }
 
     async fn run(
         &self,
         endpoint: &Endpoint,
+        deployer: &Deployer<'_>,
         conditions: Conditions,
     ) -> Result<Optimized, CliError> {
-        let deployer = session::deployer(endpoint, self.project, &self.arguments.target)?;
         let bench = Bench::new(
             endpoint,
             self.project,
-            &deployer,
+            deployer,
             self.parameters.prices.clone(),
             self.parameters.seed,
             self.progress,

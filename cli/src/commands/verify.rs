@@ -1,12 +1,13 @@
 //! `fuseline verify`: whether a fused deployment answers like the unfused one.
 
 use optimizer::deployment::Deployment;
+use platform::deploy::Deployer;
 use platform::endpoint::Endpoint;
 use platform::events::{Observer, RunEvent};
 use platform::project::Project;
 use platform::verify::{self, Payloads, Report, Verifier};
 
-use crate::arguments::{Format, VerifyArguments};
+use crate::arguments::{Format, Platform, VerifyArguments};
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::{render, session};
@@ -37,7 +38,9 @@ pub(crate) async fn run(arguments: &VerifyArguments) -> Result<(), CliError> {
     let progress = Progress::new();
     let job = Job { arguments, project: &project, fused: &fused, progress: &progress };
     // What was recorded is in the logs of functions that are deployed already.
-    let report = if arguments.target.endpoint.is_some() || arguments.recorded {
+    let elsewhere =
+        arguments.target.endpoint.is_some() || arguments.target.platform == Platform::Aws;
+    let report = if elsewhere || arguments.recorded {
         job.at_endpoint(given).await?
     } else {
         job.on_own_server(given).await?
@@ -83,8 +86,10 @@ impl Job<'_> {
             None if self.arguments.recorded => self.recorded(&endpoint).await?,
             None => self.templates(),
         };
-        session::build(self.project, self.progress).await?;
-        let work = self.verify(&endpoint, &payloads, self.arguments.record_payloads);
+        session::build(self.project, &self.arguments.target, self.progress).await?;
+        let work = async |deployer: &Deployer<'_>| {
+            self.verify(&endpoint, deployer, &payloads, self.arguments.record_payloads).await
+        };
         let left = "they were verified";
         session::leaving_unfused(&endpoint, self.project, &self.arguments.target, left, work).await
     }
@@ -92,12 +97,13 @@ impl Job<'_> {
     /// On a server that is started for it and removed with all it started, whatever happens.
     async fn on_own_server(&self, given: Option<Payloads>) -> Result<Report, CliError> {
         let payloads = given.unwrap_or_else(|| self.templates());
-        session::build(self.project, self.progress).await?;
+        session::build(self.project, &self.arguments.target, self.progress).await?;
         let (backend, seed) = (&self.arguments.backend, self.arguments.seed);
         session::on_own_server(backend, seed, self.progress, async |server| {
             let endpoint = Endpoint::at(&server.endpoint()).await;
             // The logs go with the server, so they may hold payloads.
-            self.verify(&endpoint, &payloads, true).await
+            let deployer = session::deployer(&endpoint, self.project, &self.arguments.target)?;
+            self.verify(&endpoint, &deployer, &payloads, true).await
         })
         .await
     }
@@ -105,23 +111,18 @@ impl Job<'_> {
     async fn verify(
         &self,
         endpoint: &Endpoint,
+        deployer: &Deployer<'_>,
         payloads: &Payloads,
         recording: bool,
     ) -> Result<Report, CliError> {
-        let mut deployer = session::deployer(endpoint, self.project, &self.arguments.target)?;
-        if recording {
-            deployer = deployer.recording_payloads();
-        }
+        let recorder = deployer.recording_payloads();
+        let deployer = if recording { &recorder } else { deployer };
         let stopped = |error| CliError::failed("the verification stopped", &error);
         let tasks = self.project.tasks.len();
         self.progress.on_event(RunEvent::Deploying { tasks });
         deployer.deploy_tasks().await.map_err(|error| stopped(error.into()))?;
-        let verifier = Verifier {
-            endpoint,
-            project: self.project,
-            deployer: &deployer,
-            observer: self.progress,
-        };
+        let verifier =
+            Verifier { endpoint, project: self.project, deployer, observer: self.progress };
         let unfused = Deployment::unfused(&self.project.workflow);
         let ignore = &self.arguments.ignore;
         verifier.verify(&unfused, self.fused, payloads, ignore).await.map_err(stopped)

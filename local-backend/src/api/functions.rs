@@ -8,11 +8,11 @@ use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{MAX_ZIP_BYTES, concurrency, page, read_json};
+use super::{MAX_ZIP_BYTES, concurrency, page, read_json, text_header};
 use crate::backend::Backend;
 use crate::bundle::BundleError;
 use crate::error::ApiError;
@@ -178,18 +178,42 @@ pub(super) async fn get(
     State(backend): State<Arc<Backend>>,
     Path(name): Path<String>,
     Query(query): Query<Qualified>,
+    headers: HeaderMap,
 ) -> Reply {
     let named = parse_name(&name, query.qualifier.as_deref())?;
     let version = backend.registry.resolve(&named)?;
     let mut function = json!({
         "Configuration": version.describe(),
-        "Code": { "RepositoryType": "Local" },
+        "Code": { "RepositoryType": "Local", "Location": location(&version, &headers) },
         "Tags": backend.registry.tags(&named.name)?,
     });
     if let Some(reserved) = concurrency::describe(backend.registry.reserved(&named.name)?) {
         function["Concurrency"] = reserved;
     }
     Ok(Json(function))
+}
+
+/// Where the code of a version can be had, without a signature as on Lambda.
+fn location(version: &Version, headers: &HeaderMap) -> String {
+    let host = text_header(headers, "host").unwrap_or("localhost");
+    let packed = version.code.packed();
+    let name = packed.file_name().unwrap_or_default().to_string_lossy();
+    format!("http://{host}/code/{name}")
+}
+
+/// The zip of some version.
+pub(super) async fn code(
+    State(backend): State<Arc<Backend>>,
+    Path(name): Path<String>,
+) -> Result<Vec<u8>, ApiError> {
+    let versions = backend.registry.list_versions();
+    let named = |version: &&Arc<Version>| {
+        version.code.packed().file_name().is_some_and(|packed| *packed == *name)
+    };
+    let version = versions.iter().find(named);
+    let version = version.ok_or_else(|| ApiError::not_found(format!("no code {name}")))?;
+    let bytes = tokio::fs::read(version.code.packed()).await;
+    bytes.map_err(|error| ApiError::service(error.to_string()))
 }
 
 pub(super) async fn get_configuration(

@@ -79,6 +79,7 @@ pub(crate) fn router(backend: Arc<Backend>) -> Router {
         )
         .route(&format!("{event_config}/list"), get(events::list))
         .route("/2017-03-31/tags/{arn}", get(tags::list).post(tags::tag).delete(tags::untag))
+        .route("/code/{name}", get(functions::code))
         .route("/", post(logs::operation))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)

@@ -28,7 +28,9 @@ impl Deployer<'_> {
                 continue;
             }
             let mut environment = self.environment(task, function, &routes, 0);
-            environment.insert(RESIZE.0.into(), RESIZE.1.into());
+            if self.is_local {
+                environment.insert(RESIZE.0.into(), RESIZE.1.into());
+            }
             let wanted = Wanted {
                 task,
                 inlined: &function.inlined,

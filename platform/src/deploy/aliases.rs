@@ -1,0 +1,68 @@
+//! The alias that production calls, and versions that nothing calls any more.
+
+use aws_sdk_lambda::error::ProvideErrorMetadata;
+
+use super::{DeployError, Deployer, LIVE_ALIAS, refused};
+use crate::change::Change;
+use crate::journal::Undo;
+
+/// An alias as it is.
+pub(super) struct Alias {
+    pub(super) version: String,
+    pub(super) revision: Option<String>,
+}
+
+impl Deployer<'_> {
+    /// What the alias `live` of a function calls; none if it does not exist.
+    pub(super) async fn alias(&self, function: &str) -> Result<Option<Alias>, DeployError> {
+        let alias = self.endpoint.lambda.get_alias().function_name(function).name(LIVE_ALIAS);
+        match alias.send().await {
+            Ok(alias) => Ok(Some(Alias {
+                version: alias.function_version().unwrap_or_default().to_owned(),
+                revision: alias.revision_id().map(str::to_owned),
+            })),
+            Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
+            Err(error) => Err(refused("looking up the alias of", function)(error)),
+        }
+    }
+
+    /// Makes the alias `live` of a function call a version.
+    pub(super) async fn move_alias(
+        &self,
+        function: &str,
+        version: &str,
+    ) -> Result<(), DeployError> {
+        let found = self.alias(function).await?;
+        let from = found.as_ref().map(|alias| alias.version.clone());
+        if from.as_deref() == Some(version) {
+            return Ok(());
+        }
+        let (function_name, name) = (function.to_owned(), LIVE_ALIAS.to_owned());
+        let (to, function_version) = (version.to_owned(), version.to_owned());
+        let undo = Undo::Alias { function: function_name.clone(), name: name.clone(), from, to };
+        let change = match found {
+            Some(_) => Change::UpdateAlias { function_name, name, function_version },
+            None => Change::CreateAlias { function_name, name, function_version },
+        };
+        let revision = found.and_then(|alias| alias.revision);
+        self.changes.make(self.endpoint, &change, revision.as_deref(), Some(undo)).await.map(drop)
+    }
+
+    pub(super) async fn delete_alias(&self, function: &str) -> Result<(), DeployError> {
+        let (function_name, name) = (function.to_owned(), LIVE_ALIAS.to_owned());
+        let change = Change::DeleteAlias { function_name, name };
+        self.changes.make(self.endpoint, &change, None, None).await.map(drop)
+    }
+
+    /// Deletes a function or one of its versions.
+    pub(super) async fn delete(
+        &self,
+        function: &str,
+        version: Option<&str>,
+    ) -> Result<(), DeployError> {
+        let function_name = function.to_owned();
+        let change =
+            Change::DeleteFunction { function_name, qualifier: version.map(str::to_owned) };
+        self.changes.make(self.endpoint, &change, None, None).await.map(drop)
+    }
+}

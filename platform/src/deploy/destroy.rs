@@ -1,0 +1,49 @@
+//! Removes what was made for a workflow, and gives functions that were taken over back as they were.
+
+use super::{DeployError, Deployer, log_group};
+use crate::change::Change;
+use crate::journal::Record;
+
+impl Deployer<'_> {
+    /// Deletes every function of the workflow and its log group; functions that were taken over get their original
+    /// code and configuration back and stay. Returns the functions' names.
+    ///
+    /// # Errors
+    /// If the endpoint refuses, or a task's name belongs to a function that is not ours.
+    pub async fn destroy(&self) -> Result<Vec<String>, DeployError> {
+        let mut removed = Vec::new();
+        for task in self.project.tasks.keys() {
+            let name = task.0.as_str();
+            let Some(existing) = self.existing(name).await? else { continue };
+            if !self.is_ours(&existing) {
+                return Err(DeployError::Foreign(name.to_owned()));
+            }
+        }
+        for task in self.project.tasks.keys() {
+            let name = task.0.as_str();
+            let Some(existing) = self.existing(name).await? else { continue };
+            match self.original_of(&existing) {
+                Some(original) => {
+                    let original = original.to_owned();
+                    self.delete_alias(name).await?;
+                    self.delete_versions(name, 0, &[&original]).await?;
+                    self.restore(name, &original).await?;
+                    self.delete(name, Some(&original)).await?;
+                }
+                None => {
+                    self.delete(name, None).await?;
+                    let log_group_name = log_group(task);
+                    let change = Change::DeleteLogGroup { log_group_name };
+                    // A function that was never invoked has no log group, and who may not delete it keeps it.
+                    let _ = self.changes.make(self.endpoint, &change, None, None).await;
+                }
+            }
+            removed.push(name.to_owned());
+        }
+        self.delete_layers(0).await?;
+        while self.changes.last().is_some() {
+            self.changes.end(Record::Undone)?;
+        }
+        Ok(removed)
+    }
+}
