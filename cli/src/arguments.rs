@@ -95,7 +95,7 @@ pub(crate) enum Platform {
     Local,
     /// AWS Lambda, or with --endpoint what stands for it
     Aws,
-    /// The simulator, by the `model` of every task; only `optimize` runs on it
+    /// The simulator, by the `model` of every task; only `optimize` and `load` run on it
     Sim,
 }
 

@@ -39,6 +39,14 @@ pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
             "leave it out, or search on this machine with --platform local",
         ));
     }
+    // Trials on AWS itself cost money; what stands for it at an endpoint does not.
+    let on_aws = arguments.target.platform == Platform::Aws && arguments.target.endpoint.is_none();
+    if on_aws && arguments.max_usd.is_none() {
+        return Err(CliError::usage(
+            "--platform aws: every trial costs money, and nothing says how much may be spent",
+            "add --max-usd, such as --max-usd 1",
+        ));
+    }
     let mut project = match arguments.target.platform {
         Platform::Sim => session::load(file)?,
         Platform::Local | Platform::Aws => session::load_to_deploy(file)?,
@@ -119,6 +127,12 @@ fn parameters(
 ) -> Result<Parameters, CliError> {
     let Choice { space, prices } = choice;
     let strategy = strategy(arguments, project)?;
+    if strategy == Strategy::Nested && arguments.executions == Some(1) {
+        return Err(CliError::usage(
+            "--executions: one execution cannot be compared with another",
+            "take 2 or more; with --strategy aarc one is enough",
+        ));
+    }
     // The thesis's experiments with Algorithm 3.2 had this range, those with AARC all there is.
     let nested_on_lambda = strategy == Strategy::Nested && space == ResourceSpace::lambda();
     let usual = nested_on_lambda.then_some(USUAL_RANGE);
