@@ -31,6 +31,7 @@ pub mod logs;
 pub mod measure;
 mod model_section;
 pub mod objects;
+mod objects_section;
 pub mod observe;
 pub mod optimize;
 mod orchestrate;

@@ -386,7 +386,7 @@ impl Resolver<'_> {
         Ok(environment)
     }
 
-    fn interpolate(&self, value: &Spanned<String>) -> Result<String, InputError> {
+    pub(crate) fn interpolate(&self, value: &Spanned<String>) -> Result<String, InputError> {
         interpolate(&value.value, self.variables).map_err(|error| {
             self.error(value.referenced, error.to_string(), "set the variable or give a default")
         })
@@ -476,56 +476,6 @@ impl Resolver<'_> {
             format!("there is no task `{}`", name.value),
             &format!("add it under `tasks`, or use one of: {}", known.join(", ")),
         )
-    }
-
-    fn objects(&self, raw: &WorkflowFile) -> Result<Option<ObjectSettings>, InputError> {
-        let Some(section) = &raw.objects else { return Ok(None) };
-        if raw.entry.is_some() {
-            return Err(self.error(
-                section.referenced,
-                "`objects` is for data that an orchestrator passes on",
-                "remove it, or run the tasks with `steps` or `stateMachine`",
-            ));
-        }
-        let place = match (&section.value.folder, &section.value.bucket) {
-            (Some(folder), None) => {
-                let text = self.interpolate(folder)?;
-                if text.contains("://") {
-                    return Err(self.error(
-                        folder.referenced,
-                        format!("`{text}` is no folder"),
-                        "name a folder, or a bucket of S3 as `bucket: name/prefix`",
-                    ));
-                }
-                ObjectPlace::Folder(self.directory.join(text).components().collect())
-            }
-            (None, Some(bucket)) => {
-                let text = self.interpolate(bucket)?;
-                let (name, prefix) = text.split_once('/').unwrap_or((&text, ""));
-                let is_name =
-                    |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
-                if !(3..=63).contains(&name.len()) || !name.chars().all(is_name) {
-                    return Err(self.error(
-                        bucket.referenced,
-                        format!("`{name}` is no name of a bucket"),
-                        "write it as name or name/prefix, without s3://",
-                    ));
-                }
-                let prefix = prefix.trim_matches('/').to_owned();
-                ObjectPlace::Bucket { name: name.to_owned(), prefix }
-            }
-            _ => {
-                return Err(self.error(
-                    section.referenced,
-                    "`objects` needs either a `folder` or a `bucket`",
-                    "write one of them",
-                ));
-            }
-        };
-        Ok(Some(ObjectSettings {
-            place,
-            above_bytes: section.value.above.map(|MegaBytes(mb)| (mb as usize) << 20),
-        }))
     }
 
     /// Absolute paths; `-path` may be missing, as in systemd's units, and what lies in the
