@@ -97,7 +97,7 @@ fn a_budget_that_is_spent_gives_the_best_so_far() {
     assert_eq!(free["budget_spent"], Value::Null);
     let spent = |report: &Value, what: &str| number(&report["spent"][what]);
     for (option, limit, what, unit) in [
-        ("--max-executions", 100.0, "executions", 1.0),
+        ("--max-executions", 500.0, "executions", 1.0),
         ("--max-usd", spent(&free, "usd") * 0.7, "usd", 1.0),
         ("--max-minutes", spent(&free, "seconds") / 60.0 * 0.7, "seconds", 60.0),
     ] {
