@@ -1,12 +1,10 @@
 //! Orchestrated workflows on `fuseline local`: steps and a state machine, deployed, driven and measured.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tests::moto::Moto;
-use tests::{LocalServer, Run, State, fuseline, program, run, sandboxes, skipped};
+use tests::aws::{Emulator, answer, authorization};
+use tests::{LocalServer, Run, State, fuseline, program, run, sandboxes};
 
 /// What each task's function does is its `DO`.
 const HEAD: &str = "\
@@ -181,38 +179,24 @@ steps: { long: {}, measure: { after: [long] } }
 payloads: [ { body: {}, expect: { by_reference: true, got: { text: 2000000 } } } ]
 ";
 
-/// What moto believes.
-const SIGNATURE: &str = "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=x";
-
-/// A request to a server for a path, without a body; the answer.
-fn http(server: &str, method: &str, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(server)?;
-    let head = format!("{method} {path} HTTP/1.0\r\nHost: {server}\r\n{SIGNATURE}\r\n\r\n");
-    stream.write_all(head.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).map(|_| answer)
-}
-
 #[test]
 fn large_data_pass_through_a_bucket() {
-    let Some(moto) = Moto::start() else {
-        skipped("large data in a bucket: it needs ../shared/tools/aws-emulators");
-        return;
-    };
-    assert!(http(&moto.address, "PUT", "/large-data").unwrap().contains(" 200 "));
+    let Some(moto) = Emulator::start("moto") else { return };
+    let s3 = |line: &str| answer(&moto.endpoint, "s3", "text/plain", line, "").unwrap();
+    assert!(s3("PUT /large-data").0.contains(" 200 "));
     let state = State::new();
     let server = LocalServer::start(state.path(), "process");
     let folder = state.path().join("w");
     let file = workflow(&folder, "", &Value::Null);
     let text = IN_A_BUCKET
-        .replace("SERVER", &json!(moto.address).to_string())
-        .replace("HEADER", &json!(SIGNATURE).to_string());
+        .replace("SERVER", &json!(moto.endpoint.trim_start_matches("http://")).to_string())
+        .replace("HEADER", &json!(authorization("s3")).to_string());
     std::fs::write(&file, text).unwrap();
     let run = |command: &str, more: &[&str]| -> Run {
         let mut fuseline = fuseline(state.path());
         fuseline.args([command, &file, "--endpoint", &server.endpoint]).args(more);
         fuseline
-            .env("AWS_ENDPOINT_URL_S3", format!("http://{}", moto.address))
+            .env("AWS_ENDPOINT_URL_S3", &moto.endpoint)
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_REGION", "us-east-1");
@@ -221,7 +205,7 @@ fn large_data_pass_through_a_bucket() {
     assert_eq!(run("deploy", &[]).code, Some(0));
     let load = run("load", &["--requests", "3", "--format", "json"]).json();
     assert_eq!(load["measurement"]["failures"], 0, "{load}");
-    let listed = http(&moto.address, "GET", "/large-data?list-type=2").unwrap();
+    let (_, listed) = s3("GET /large-data?list-type=2");
     assert!(listed.contains("<KeyCount>0</KeyCount>"), "objects are left: {listed}");
 
     let text = std::fs::read_to_string(&file).unwrap().replace("large-data", "no-such-bucket");

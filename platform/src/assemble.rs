@@ -221,9 +221,10 @@ mod tests {
     use optimizer::units::{MemoryMb, MilliVcpu, Resources};
     use optimizer::workflow::{Call, Slo, Task};
     use serde_json::Value;
-    use wire::record::{CallRecord, InvocationRecord, RECORD_VERSION, Record};
+    use wire::record::{CallRecord, RECORD_VERSION, Record};
 
     use super::*;
+    use crate::logs::tests::served_with;
 
     fn workflow() -> Workflow {
         let resources = Resources { vcpu: MilliVcpu(289), memory: MemoryMb(512) };
@@ -278,23 +279,7 @@ mod tests {
     }
 
     fn served(request: &str, calls: u32) -> String {
-        Record::Invocation(InvocationRecord {
-            v: RECORD_VERSION,
-            trace: "1-0-0".into(),
-            function: "a".into(),
-            version: "1".into(),
-            request: request.into(),
-            start_us: 0,
-            duration_us: 0,
-            first: false,
-            outcome: CallOutcome::Ok,
-            request_bytes: 1,
-            response_bytes: 1,
-            calls: Some(calls),
-            request_payload: None,
-            response_payload: None,
-        })
-        .to_line()
+        served_with(request, Some(calls))
     }
 
     #[test]

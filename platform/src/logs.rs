@@ -467,4 +467,4 @@ fn number(at: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

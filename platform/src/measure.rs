@@ -56,6 +56,24 @@ pub struct Effort {
     pub rounds: u32,
 }
 
+impl Effort {
+    /// Rounds, of which there is at least one.
+    pub(crate) fn rounds(self) -> u32 {
+        self.rounds.max(1)
+    }
+
+    /// Warm executions in a round, counted from 0: the first rounds have the remainder.
+    pub(crate) fn warm_in(self, round: u32) -> u32 {
+        let rounds = self.rounds();
+        self.executions / rounds + u32::from(round < self.executions % rounds)
+    }
+
+    /// Executions, cold ones included.
+    pub(crate) fn all(self) -> u64 {
+        u64::from(self.executions) + u64::from(self.rounds())
+    }
+}
+
 /// Measures deployments of one project on one endpoint.
 pub struct Bench<'a> {
     /// Endpoint.
@@ -107,13 +125,11 @@ impl<'a> Bench<'a> {
         arms: &[&Deployment],
         effort: Effort,
     ) -> Result<Vec<Vec<Execution>>, MeasureError> {
-        let rounds = effort.rounds.max(1);
         let mut rng = StdRng::seed_from_u64(self.seed ^ self.generation.load(Ordering::Relaxed));
-        let progress = Progress::new(self.observer, arms.len() as u64, Effort { rounds, ..effort });
+        let progress = Progress::new(self.observer, arms.len() as u64 * effort.all());
         let mut executions = vec![Vec::new(); arms.len()];
-        for round in 0..rounds {
-            // The remainder goes to the first rounds.
-            let warm = effort.executions / rounds + u32::from(round < effort.executions % rounds);
+        for round in 0..effort.rounds() {
+            let warm = effort.warm_in(round);
             let mut deployed = Vec::new();
             for arm in arms {
                 let generation = self.generation.fetch_add(1, Ordering::Relaxed);
@@ -203,8 +219,7 @@ impl Lab for Bench<'_> {
     ) -> Result<Vec<Execution>, MeasureError> {
         let deployed = self.deployer.deploy_sizes(deployment).await?;
         let run = self.generation.fetch_add(1, Ordering::Relaxed);
-        let effort = Effort { executions, rounds: 0 };
-        let progress = Progress::new(self.observer, 1, effort);
+        let progress = Progress::new(self.observer, u64::from(executions));
         let target = Target {
             endpoint: self.endpoint,
             project: self.project,
@@ -256,8 +271,7 @@ struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    fn new(observer: &'a dyn Observer, arms: u64, effort: Effort) -> Self {
-        let of = arms * u64::from(effort.executions + effort.rounds);
+    fn new(observer: &'a dyn Observer, of: u64) -> Self {
         Self { observer, of, answered: AtomicU64::new(0), failed: AtomicU64::new(0) }
     }
 

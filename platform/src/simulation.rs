@@ -93,12 +93,10 @@ impl Lab for Simulation<'_> {
         arms: &[&Deployment],
         effort: Effort,
     ) -> Result<Vec<Vec<Execution>>, MeasureError> {
-        let rounds = effort.rounds.max(1);
         let mut measured = vec![Vec::new(); arms.len()];
-        for round in 0..rounds {
-            let warm = effort.executions / rounds + u32::from(round < effort.executions % rounds);
+        for round in 0..effort.rounds() {
             for (arm, executions) in arms.iter().zip(&mut measured) {
-                let measured = self.sequence(arm, warm + 1);
+                let measured = self.sequence(arm, effort.warm_in(round) + 1);
                 self.pass(&measured);
                 executions.extend(measured);
             }

@@ -62,7 +62,7 @@ impl Emulator {
                 "Action=CreateRole&Version=2010-05-08&RoleName={role}&AssumeRolePolicyDocument={trusts}"
             );
             let form = "application/x-www-form-urlencoded";
-            let _ = send(&emulator.endpoint, "iam", form, "POST /", &body);
+            let _ = answer(&emulator.endpoint, "iam", form, "POST /", &body);
         }
         Some(emulator)
     }
@@ -79,16 +79,35 @@ impl Drop for Emulator {
 /// Sends a request to the Lambda API; none if there is no answer. An answer that is no JSON is null.
 #[must_use]
 pub fn request(endpoint: &str, method: &str, path: &str, body: &str) -> Option<Value> {
-    send(endpoint, "lambda", "application/json", &format!("{method} {path}"), body)
+    let line = format!("{method} {path}");
+    let (_, body) = answer(endpoint, "lambda", "application/json", &line, body)?;
+    let mut values = serde_json::Deserializer::from_str(&body).into_iter();
+    Some(values.next().and_then(Result::ok).unwrap_or_default())
 }
 
-fn send(endpoint: &str, service: &str, content: &str, line: &str, body: &str) -> Option<Value> {
+/// What emulators tell services apart by; they check no signature.
+#[must_use]
+pub fn authorization(service: &str) -> String {
+    format!(
+        "Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{service}/aws4_request, \
+         SignedHeaders=host, Signature=0"
+    )
+}
+
+/// The head and the body of the answer to a request to a service, such as `PUT /bucket`; none if there is no
+/// answer.
+#[must_use]
+pub fn answer(
+    endpoint: &str,
+    service: &str,
+    content: &str,
+    line: &str,
+    body: &str,
+) -> Option<(String, String)> {
     let address = endpoint.strip_prefix("http://")?;
-    // Emulators tell services apart by the scope of the credentials, and check no signature.
     let head = format!(
-        "{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: {content}\r\n\
-         Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/{service}/aws4_request, \
-         SignedHeaders=host, Signature=0\r\nContent-Length: {}\r\n\r\n",
+        "{line} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: {content}\r\n{}\r\nContent-Length: {}\r\n\r\n",
+        authorization(service),
         body.len()
     );
     let mut stream = TcpStream::connect(address).ok()?;
@@ -99,8 +118,7 @@ fn send(endpoint: &str, service: &str, content: &str, line: &str, body: &str) ->
     let (head, body) = text.split_once("\r\n\r\n")?;
     let chunked = head.to_lowercase().contains("transfer-encoding: chunked");
     let body = if chunked { body.split_once("\r\n")?.1 } else { body };
-    let mut values = serde_json::Deserializer::from_str(body).into_iter();
-    Some(values.next().and_then(Result::ok).unwrap_or_default())
+    Some((head.to_owned(), body.to_owned()))
 }
 
 /// What a [`Proxy`] does to the requests that it is told to disturb.

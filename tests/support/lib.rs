@@ -3,7 +3,6 @@
 pub mod aws;
 pub mod aws_workflow;
 pub mod emulator;
-pub mod moto;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};

@@ -34,7 +34,8 @@ fn call(caller: &str, callee: &str, site: CallSite, start_us: u64) -> String {
     Record::Call(record(caller, callee, site, start_us)).to_line()
 }
 
-fn served(request: &str) -> String {
+/// The supervisor's record of an invocation, with how many calls it made.
+pub(crate) fn served_with(request: &str, calls: Option<u32>) -> String {
     Record::Invocation(InvocationRecord {
         v: RECORD_VERSION,
         trace: "1-0-0".into(),
@@ -47,11 +48,15 @@ fn served(request: &str) -> String {
         outcome: CallOutcome::Ok,
         request_bytes: 1,
         response_bytes: 1,
-        calls: None,
+        calls,
         request_payload: None,
         response_payload: None,
     })
     .to_line()
+}
+
+fn served(request: &str) -> String {
+    served_with(request, None)
 }
 
 fn report(request: &str) -> Report {

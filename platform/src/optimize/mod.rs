@@ -91,7 +91,7 @@ pub fn least_executions(strategy: Strategy, comparison: Effort) -> u64 {
         Strategy::Nested => 3,
         Strategy::Aarc => 2,
     };
-    deployments * run::executions(comparison)
+    deployments * comparison.all()
 }
 
 /// Why an optimisation stopped.

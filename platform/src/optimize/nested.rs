@@ -8,9 +8,9 @@ use optimizer::gate::{CallVerdicts, Effect, Gate};
 use optimizer::measurement::Measurement;
 use optimizer::sizing::{SizingParameters, SizingSearch};
 
-use super::report::{FunctionReport, Optimized, RecommendationReport, Report};
+use super::Conditions;
+use super::report::{Optimized, Report};
 use super::run::{Measuring, Run};
-use super::{Conditions, Strategy};
 use crate::lab::Lab;
 use crate::measure::MeasureError;
 use crate::verify;
@@ -63,37 +63,16 @@ pub(super) async fn optimize(
         .any(|call| gate.wants_together(&call) && fused.is_inlined(&call));
     let demand = if wanted { Demand::Nothing } else { Demand::Cheaper };
     let choice = comparison::choose(&arms, workflow.slo(), seed, demand);
-    reasons.extend(choice.reasons);
-    let measurements = [&baseline, &fused, &sized]
+    let measured = [&baseline, &fused, &sized]
         .into_iter()
         .zip(&compared)
         .map(|(deployment, executions)| Measurement::of(deployment, executions, seed))
         .collect::<Vec<_>>();
-    let recommended = &measurements[choice.index];
     Ok(Optimized::Found(Box::new(Report {
-        workflow: workflow.name().to_owned(),
-        strategy: Strategy::Nested,
-        platform: conditions.platform,
-        sandbox: conditions.sandbox,
-        invoke_overhead: conditions.invoke_overhead,
-        space: parameters.space.name().to_owned(),
-        prices: parameters.prices.name.clone(),
-        seed,
-        baseline: measurements[0].clone(),
-        after_fusion: Some(measurements[1].clone()),
-        after_sizing: measurements[2].clone(),
+        after_fusion: Some(measured[1].clone()),
         gate: without_the_fine(gate.judge_calls(workflow)),
-        functions: FunctionReport::of(recommended),
-        trials: run.trials,
         verification,
-        recommendation: RecommendationReport {
-            deployment: recommended.deployment.clone(),
-            measurement: recommended.clone(),
-            saving: choice.saving,
-            reasons,
-        },
-        budget_spent: run.exhausted.map(|limit| limit.to_string()),
-        spent: run.spent,
+        ..run.report(conditions, &measured, choice, reasons)
     })))
 }
 

@@ -7,9 +7,9 @@ use optimizer::deployment::Deployment;
 use optimizer::measurement::Measurement;
 use optimizer::search::Standing;
 
-use super::report::{FunctionReport, Optimized, RecommendationReport, Report, Unreachable};
+use super::report::{FunctionReport, Optimized, Report, Unreachable};
 use super::run::{Measuring, Run};
-use super::{Conditions, OptimizeError, Strategy};
+use super::{Conditions, OptimizeError};
 use crate::lab::Lab;
 
 /// Runs the search and compares what it found with the original.
@@ -28,7 +28,6 @@ pub(super) async fn optimize(
     let mut search = AarcSearch::new(workflow, baseline.clone(), parameters.space.clone(), aarc)?;
     let name = "sizing (thesis, Algorithms 4.1 and 4.2)";
     let found = run.search(name, &mut search, Measuring::Sizes).await?;
-    let mut reasons = found.reasons;
     if let Standing::MissesSlo { .. } | Standing::Fails { .. } = found.standing {
         return Ok(Optimized::Unreachable(Box::new(Unreachable {
             workflow: workflow.name().to_owned(),
@@ -44,7 +43,7 @@ pub(super) async fn optimize(
                 .iter()
                 .map(|(root, function)| (root.clone(), function.resources))
                 .collect(),
-            reasons,
+            reasons: found.reasons,
             trials: run.trials,
             spent: run.spent,
         })));
@@ -54,33 +53,9 @@ pub(super) async fn optimize(
     let [before, after] = run.compare([&baseline, &sized]).await?;
     let arms = [("the present deployment", before.as_slice()), ("the sized deployment", &after)];
     let choice = comparison::choose(&arms, workflow.slo(), seed, Demand::Cheaper);
-    reasons.extend(choice.reasons);
-    let measurements =
+    let measured =
         [Measurement::of(&baseline, &before, seed), Measurement::of(&sized, &after, seed)];
-    let recommended = &measurements[choice.index];
-    Ok(Optimized::Found(Box::new(Report {
-        workflow: workflow.name().to_owned(),
-        strategy: Strategy::Aarc,
-        platform: conditions.platform,
-        sandbox: conditions.sandbox,
-        invoke_overhead: conditions.invoke_overhead,
-        space: parameters.space.name().to_owned(),
-        prices: parameters.prices.name.clone(),
-        seed,
-        baseline: measurements[0].clone(),
-        after_fusion: None,
-        after_sizing: measurements[1].clone(),
-        gate: Vec::new(),
-        functions: FunctionReport::searched(recommended, &search.functions()),
-        trials: run.trials,
-        verification: None,
-        recommendation: RecommendationReport {
-            deployment: recommended.deployment.clone(),
-            measurement: recommended.clone(),
-            saving: choice.saving,
-            reasons,
-        },
-        budget_spent: run.exhausted.map(|limit| limit.to_string()),
-        spent: run.spent,
-    })))
+    let functions = FunctionReport::searched(&measured[choice.index], &search.functions());
+    let report = run.report(conditions, &measured, choice, found.reasons);
+    Ok(Optimized::Found(Box::new(Report { functions, ..report })))
 }

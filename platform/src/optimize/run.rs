@@ -1,13 +1,14 @@
 //! An optimisation under way: drives searches, counts what they spend, and stops them when the budget
 //! is spent.
 
+use optimizer::comparison::Choice;
 use optimizer::deployment::Deployment;
 use optimizer::execution::Execution;
 use optimizer::measurement::Measurement;
 use optimizer::search::{Outcome, Recommendation, Search, Step, Trial};
 
-use super::report::{Spent, TrialReport};
-use super::{Exhausted, Parameters};
+use super::report::{FunctionReport, RecommendationReport, Report, Spent, TrialReport};
+use super::{Conditions, Exhausted, Parameters};
 use crate::events::{Observer, RunEvent};
 use crate::lab::Lab;
 use crate::measure::{Effort, MeasureError};
@@ -102,7 +103,7 @@ impl<'a, L: Lab> Run<'a, L> {
         match measuring {
             Measuring::Anew => {
                 let arms = 1 + u64::from(trial.control.is_some());
-                arms * executions(self.effort(trial))
+                arms * self.effort(trial).all()
             }
             Measuring::Sizes => u64::from(trial.executions),
         }
@@ -193,11 +194,45 @@ impl<'a, L: Lab> Run<'a, L> {
         };
         Ok(deployments.map(of))
     }
-}
 
-/// Executions of one arm, cold ones included.
-pub(super) fn executions(effort: Effort) -> u64 {
-    u64::from(effort.executions) + u64::from(effort.rounds.max(1))
+    /// What was found, with the reasons for what was chosen, but without what only one strategy has.
+    /// `measured` are the deployments that were compared, the original first and the sized one last.
+    pub(super) fn report(
+        self,
+        conditions: Conditions,
+        measured: &[Measurement],
+        choice: Choice,
+        mut reasons: Vec<String>,
+    ) -> Report {
+        reasons.extend(choice.reasons);
+        let recommended = &measured[choice.index];
+        let parameters = self.parameters;
+        Report {
+            workflow: self.project.workflow.name().to_owned(),
+            strategy: parameters.strategy,
+            platform: conditions.platform,
+            sandbox: conditions.sandbox,
+            invoke_overhead: conditions.invoke_overhead,
+            space: parameters.space.name().to_owned(),
+            prices: parameters.prices.name.clone(),
+            seed: parameters.seed,
+            baseline: measured[0].clone(),
+            after_fusion: None,
+            after_sizing: measured[measured.len() - 1].clone(),
+            gate: Vec::new(),
+            functions: FunctionReport::of(recommended),
+            trials: self.trials,
+            verification: None,
+            recommendation: RecommendationReport {
+                deployment: recommended.deployment.clone(),
+                measurement: recommended.clone(),
+                saving: choice.saving,
+                reasons,
+            },
+            budget_spent: self.exhausted.map(|limit| limit.to_string()),
+            spent: self.spent,
+        }
+    }
 }
 
 /// A deployment with the memory of each function, such as `(a,b)-(c): a 512 MB, c 256 MB`.
