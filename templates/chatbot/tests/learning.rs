@@ -1,34 +1,13 @@
 //! The whole workflow on a real store: what was learnt from a corpus tells what questions want.
 
+#[path = "../../workloads-common/tests/common/mod.rs"]
+mod common;
+
 use chatbot::{corpus, detect, parse, train};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use workloads_common::{Failure, Store};
 
-/// A store that is removed with its folder.
-struct Disk {
-    folder: TempDir,
-    store: Store,
-}
-
-impl Disk {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&format!("file://{}", folder.path().display())).unwrap();
-        Self { folder, store }
-    }
-
-    fn entries(&self) -> usize {
-        std::fs::read_dir(self.folder.path()).unwrap().count()
-    }
-}
-
-/// What a step's answer is to the step after it: JSON.
-fn event<T: DeserializeOwned>(answer: &impl Serialize) -> T {
-    serde_json::from_value(serde_json::to_value(answer).unwrap()).unwrap()
-}
+use self::common::{Disk, event};
 
 fn request(id: &str, seed: u64) -> Value {
     json!({ "executionId": id, "seed": seed, "dimensions": 32, "iterations": 200, "questions": 440 })
