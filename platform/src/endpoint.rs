@@ -27,6 +27,8 @@ pub struct Endpoint {
     pub logs: aws_sdk_cloudwatchlogs::Client,
     /// Its address, or `aws` with the region.
     pub url: String,
+    /// How AWS is reached, for services beside these.
+    pub(crate) settings: AwsSettings,
     /// What distinguishes it from other accounts, regions and endpoints, fit for a folder's name.
     pub place: String,
 }
@@ -56,6 +58,27 @@ pub enum AwsError {
     Rejected(String),
 }
 
+impl AwsSettings {
+    /// The SDK's usual chain with region and profile as they are wanted.
+    pub(crate) fn loader(&self) -> ConfigLoader {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(LONGEST_CONNECT)
+            .read_timeout(LONGEST_ANSWER)
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
+        if std::env::var_os("AWS_MAX_ATTEMPTS").is_none() {
+            loader = loader.retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+        }
+        if let Some(profile) = &self.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(region) = &self.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        loader
+    }
+}
+
 impl AwsError {
     /// What to do about it.
     #[must_use]
@@ -76,8 +99,7 @@ impl Endpoint {
     /// The endpoint at a URL that is not AWS's: the local backend or an emulator. They take any
     /// credentials, so made-up ones are sent and the user's own never leave this process.
     pub async fn at(url: &str) -> Self {
-        let region = std::env::var("AWS_REGION").unwrap_or_else(|_| "us-east-1".to_owned());
-        Self::emulated(loader(None), url, region).await
+        Self::emulated(AwsSettings::default(), url).await
     }
 
     /// AWS, with region, profile and credentials found as every AWS tool does. Another endpoint without TLS is
@@ -86,19 +108,13 @@ impl Endpoint {
     /// # Errors
     /// If there is no region, or there are no credentials that AWS accepts.
     pub async fn aws(settings: AwsSettings) -> Result<Self, AwsError> {
-        let AwsSettings { endpoint, region, profile } = settings;
-        let loader = loader(profile);
+        let endpoint = settings.endpoint.clone();
         if let Some(url) = endpoint.as_deref().filter(|url| url.starts_with("http://")) {
-            let region = region.or_else(|| std::env::var("AWS_REGION").ok());
-            let region = region.unwrap_or_else(|| "us-east-1".to_owned());
-            return Ok(Self::emulated(loader, url, region).await);
+            return Ok(Self::emulated(settings, url).await);
         }
+        let loader = settings.loader();
         let loader = match &endpoint {
             Some(url) => loader.endpoint_url(url),
-            None => loader,
-        };
-        let loader = match region {
-            Some(region) => loader.region(Region::new(region)),
             None => loader,
         };
         let config = loader.load().await;
@@ -119,7 +135,7 @@ impl Endpoint {
             }
         };
         let url = endpoint.unwrap_or_else(|| format!("aws {region}"));
-        Ok(Self::new(&config, url, place))
+        Ok(Self::new(&config, settings, url, place))
     }
 
     /// Whether something else stands for AWS there.
@@ -128,36 +144,24 @@ impl Endpoint {
         self.url.starts_with("http://")
     }
 
-    async fn emulated(loader: ConfigLoader, url: &str, region: String) -> Self {
+    async fn emulated(settings: AwsSettings, url: &str) -> Self {
         let made_up = Credentials::new("local", "local", None, None, "fuseline");
+        let region = settings.region.clone().or_else(|| std::env::var("AWS_REGION").ok());
+        let region = region.unwrap_or_else(|| "us-east-1".to_owned());
         let place = named(url, &region);
-        let loader = loader.credentials_provider(made_up).region(Region::new(region));
-        Self::new(&loader.endpoint_url(url).load().await, url.to_owned(), place)
+        let loader = settings.loader().credentials_provider(made_up).region(Region::new(region));
+        let config = loader.endpoint_url(url).load().await;
+        Self::new(&config, settings, url.to_owned(), place)
     }
 
-    fn new(config: &SdkConfig, url: String, place: String) -> Self {
+    fn new(config: &SdkConfig, settings: AwsSettings, url: String, place: String) -> Self {
         Self {
             lambda: aws_sdk_lambda::Client::new(config),
             logs: aws_sdk_cloudwatchlogs::Client::new(config),
+            settings,
             url,
             place,
         }
-    }
-}
-
-fn loader(profile: Option<String>) -> ConfigLoader {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(LONGEST_CONNECT)
-        .read_timeout(LONGEST_ANSWER)
-        .build();
-    let loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
-    let loader = match std::env::var_os("AWS_MAX_ATTEMPTS") {
-        Some(_) => loader,
-        None => loader.retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS)),
-    };
-    match profile {
-        Some(profile) => loader.profile_name(profile),
-        None => loader,
     }
 }
 

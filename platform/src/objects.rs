@@ -4,7 +4,6 @@
 
 use std::path::{Path, PathBuf};
 
-use aws_config::BehaviorVersion;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 use object_store::aws::AmazonS3Builder;
@@ -14,6 +13,8 @@ use object_store::path::Path as Key;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
 use optimizer::flow::Data;
+
+use crate::endpoint::AwsSettings;
 
 /// Largest request and answer of a function that is waited for on Lambda, less what surrounds it.
 const LARGEST_INLINE_BYTES: usize = (6 << 20) - (64 << 10);
@@ -100,13 +101,16 @@ pub(crate) struct Incoming {
 
 impl Objects {
     /// The store with these settings; a folder is made.
-    pub(crate) async fn open(settings: Option<&ObjectSettings>) -> Result<Self, ObjectError> {
+    pub(crate) async fn open(
+        settings: Option<&ObjectSettings>,
+        aws: &AwsSettings,
+    ) -> Result<Self, ObjectError> {
         let Some(ObjectSettings { place, above_bytes }) = settings else {
             return Ok(Self { store: None, inline_bytes: LARGEST_INLINE_BYTES });
         };
         let store = match place {
             ObjectPlace::Folder(folder) => Store::folder(folder)?,
-            ObjectPlace::Bucket { name, prefix } => Store::bucket(name, prefix).await?,
+            ObjectPlace::Bucket { name, prefix } => Store::bucket(name, prefix, aws).await?,
         };
         let inline_bytes = above_bytes.unwrap_or(usize::MAX).min(LARGEST_INLINE_BYTES);
         Ok(Self { store: Some(store), inline_bytes })
@@ -157,8 +161,8 @@ impl Store {
         Ok(Self { objects: Box::new(files), url: format!("file://{}", folder.display()) })
     }
 
-    async fn bucket(name: &str, prefix: &str) -> Result<Self, ObjectError> {
-        let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    async fn bucket(name: &str, prefix: &str, aws: &AwsSettings) -> Result<Self, ObjectError> {
+        let config = aws.loader().load().await;
         let (Some(provider), Some(region)) = (config.credentials_provider(), config.region())
         else {
             return Err(ObjectError::NoAccount);
@@ -199,7 +203,8 @@ mod tests {
 
     async fn objects(folder: &Path) -> Objects {
         let place = ObjectPlace::Folder(folder.join("o"));
-        Objects::open(Some(&ObjectSettings { place, above_bytes: Some(20) })).await.unwrap()
+        let settings = ObjectSettings { place, above_bytes: Some(20) };
+        Objects::open(Some(&settings), &AwsSettings::default()).await.unwrap()
     }
 
     #[tokio::test]
@@ -249,7 +254,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_folder_large_data_are_refused() {
-        let objects = Objects::open(None).await.unwrap();
+        let objects = Objects::open(None, &AwsSettings::default()).await.unwrap();
         let large = Data::from(json!("x".repeat(LARGEST_INLINE_BYTES)));
         let error = objects.send(&large, "t/1.json").await.err().unwrap();
         assert!(matches!(error, ObjectError::NoStore(bytes) if bytes == LARGEST_INLINE_BYTES + 2));

@@ -76,7 +76,8 @@ impl Orchestrator {
             qualifiers: roots
                 .map(|task| (task.clone(), target.qualifier(task).to_owned()))
                 .collect(),
-            objects: Objects::open(target.project.objects.as_ref()).await?,
+            objects: Objects::open(target.project.objects.as_ref(), &target.endpoint.settings)
+                .await?,
         })
     }
 
