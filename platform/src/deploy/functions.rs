@@ -88,7 +88,11 @@ impl Deployer<'_> {
         // The unpublished versions are no longer what sizes were tried on.
         self.sizes.lock().expect("not poisoned").take();
         let undo = kept.map(|version| Undo::Latest { function: name.to_owned(), version });
-        let mut settled = self.existing(name).await?.unwrap_or_else(|| existing.clone());
+        let mut settled = existing.clone();
+        if undo.is_some() {
+            // Publishing the version that is kept has changed its revision.
+            settled = self.existing(name).await?.unwrap_or(settled);
+        }
         if settled.code_sha256() != Some(&bundle.sha256) {
             let function_name = name.to_owned();
             let change = Change::UpdateFunctionCode { function_name, code: bundle.clone() };
