@@ -1,5 +1,7 @@
 //! Removes what was made for a workflow, and gives functions that were taken over back as they were.
 
+use optimizer::workflow::TaskName;
+
 use super::{DeployError, Deployer, log_group};
 use crate::change::Change;
 use crate::journal::Record;
@@ -30,13 +32,7 @@ impl Deployer<'_> {
                     self.restore(name, &original).await?;
                     self.delete(name, Some(&original)).await?;
                 }
-                None => {
-                    self.delete(name, None).await?;
-                    let log_group_name = log_group(task);
-                    let change = Change::DeleteLogGroup { log_group_name };
-                    // A function that was never invoked has no log group, and who may not delete it keeps it.
-                    let _ = self.changes.make(self.endpoint, &change, None, None).await;
-                }
+                None => self.delete_with_log(task).await?,
             }
             removed.push(name.to_owned());
         }
@@ -45,5 +41,14 @@ impl Deployer<'_> {
             self.changes.end(Record::Undone)?;
         }
         Ok(removed)
+    }
+
+    /// Deletes a function and what it has logged.
+    pub(super) async fn delete_with_log(&self, task: &TaskName) -> Result<(), DeployError> {
+        self.delete(&task.0, None).await?;
+        let change = Change::DeleteLogGroup { log_group_name: log_group(task) };
+        // A function that was never invoked has no log group, and who may not delete it keeps it.
+        let _ = self.changes.make(self.endpoint, &change, None, None).await;
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_lambda::error::ProvideErrorMetadata;
+use optimizer::workflow::TaskName;
 use serde::Serialize;
 
 use super::adopt::KEPT;
@@ -88,12 +89,7 @@ impl Deployer<'_> {
                 if !self.is_ours(&existing) {
                     return Ok(());
                 }
-                self.delete(function, None).await?;
-                let log_group_name = format!("/aws/lambda/{function}");
-                let change = Change::DeleteLogGroup { log_group_name };
-                // As when it is destroyed.
-                let _ = self.changes.make(self.endpoint, &change, None, None).await;
-                Ok(())
+                self.delete_with_log(&TaskName(function.clone())).await
             }
             Undo::DeleteVersions { function, after } => {
                 self.delete_versions(function, *after, &[]).await
