@@ -60,7 +60,18 @@ pub(crate) enum Command {
     /// Remove every function of the workflow; functions that were taken over get their original code and
     /// configuration back
     Destroy(TargetArguments),
-    /// Undo the latest `deploy` on AWS, finished or interrupted: production calls what it called before
+    /// Write what a rollout would change and why to a file
+    ///
+    /// Nothing is changed. The file is written once and has a fingerprint; `fuseline apply` rolls out exactly what
+    /// is in it, or refuses if something has changed since. docs/ROLLOUT.md says more.
+    Plan(PlanArguments),
+    /// Roll a plan out: a part of production's calls first, more while nothing is worse, else none again
+    ///
+    /// At every step the logs of both deployments are compared by a test that may be looked at at any time: cost,
+    /// p95, p99, failures and the latency objective. Interrupted, it can be gone on with or undone. Exit code 1 if
+    /// production calls what it called before.
+    Apply(ApplyArguments),
+    /// Undo the latest `deploy` or `apply` on AWS, finished or interrupted: production calls what it called before
     ///
     /// Run again, it undoes the one before that. docs/AWS.md says more.
     Rollback(TargetArguments),
@@ -157,12 +168,8 @@ pub(crate) struct ValidateArguments {
 pub(crate) struct DeployArguments {
     #[command(flatten)]
     pub(crate) target: TargetArguments,
-    /// Fusion to deploy, such as `(a,b)-(c)`: a with b inlined, and c [default: every task by itself]
-    #[arg(long, value_name = "GROUPS")]
-    pub(crate) setup: Option<String>,
-    /// Memory of a function, such as `a=1024`; may be given several times
-    #[arg(long, value_name = "TASK=MB")]
-    pub(crate) memory: Vec<String>,
+    #[command(flatten)]
+    pub(crate) wanted: WantedArguments,
     /// Let the functions write the payloads of requests and calls to their logs, for `fuseline
     /// verify --recorded`. Off by default: payloads are private, and whoever may read the logs may
     /// read them
@@ -176,6 +183,73 @@ pub(crate) struct DeployArguments {
     #[arg(long, requires = "adopt")]
     pub(crate) force: bool,
     /// On AWS: print the calls that would be made, and make none that changes anything
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// A deployment by hand.
+#[derive(Args, Debug)]
+pub(crate) struct WantedArguments {
+    /// Fusion to deploy, such as `(a,b)-(c)`: a with b inlined, and c [default: every task by itself]
+    #[arg(long, value_name = "GROUPS")]
+    pub(crate) setup: Option<String>,
+    /// Memory of a function, such as `a=1024`; may be given several times
+    #[arg(long, value_name = "TASK=MB")]
+    pub(crate) memory: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PlanArguments {
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// What `fuseline optimize --format json` printed: the deployment that it recommends, why, and what it measured
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["setup", "memory"])]
+    pub(crate) from: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) wanted: WantedArguments,
+    /// File to write the plan to: a new one
+    #[arg(long, value_name = "FILE", default_value = "plan.json")]
+    pub(crate) output: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ApplyArguments {
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// Plan to roll out
+    #[arg(long, value_name = "FILE", default_value = "plan.json")]
+    pub(crate) plan: PathBuf,
+    /// Shares of production's calls in per cent, ascending; the last one is 100
+    #[arg(long, value_name = "PERCENT,…", value_delimiter = ',', default_values_t = [5.0, 25.0, 100.0], value_parser = percent)]
+    pub(crate) steps: Vec<f64>,
+    /// Warm executions of the new deployment that each step waits for; with 0 nothing is waited for or tested
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    pub(crate) step_executions: u64,
+    /// By how much an execution may cost more than now, beyond what the plan foresees
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, value_parser = percent)]
+    pub(crate) cost_tolerance: f64,
+    /// By how much p95 and p99 may be longer than now, beyond what the plan foresees
+    #[arg(long, value_name = "PERCENT", default_value_t = 10.0, value_parser = percent)]
+    pub(crate) latency_tolerance: f64,
+    /// How many more executions may fail
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = percent)]
+    pub(crate) failure_tolerance: f64,
+    /// Probability of rejecting a deployment that keeps to all that, at any time of the rollout
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, value_parser = percent)]
+    pub(crate) alpha: f64,
+    /// Roll back if it takes longer than this
+    #[arg(long, value_name = "MINUTES", default_value_t = 120.0, value_parser = positive)]
+    pub(crate) max_minutes: f64,
+    /// Send so many requests per second, made from the file's `payloads`, where production sends too few
+    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
+    pub(crate) send: Option<f64>,
+    /// Seed of the payloads and times
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Change functions although a CloudFormation, SAM, CDK or Terraform stack manages them
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print the calls that would be made, and make none that changes anything
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -446,6 +520,13 @@ fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if (0.001..=10_000.0).contains(&rate) => Ok(rate),
         _ => Err("requests per second, from 0.001 to 10000".into()),
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent),
+        _ => Err("per cent, above 0 and up to 100".into()),
     }
 }
 

@@ -1,15 +1,22 @@
 //! Progress on standard error: a line for each step, and a bar while requests are sent. Where
 //! standard error is no terminal, the lines only.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use optimizer::canary::Figures;
 use platform::events::{Observer, RunEvent};
+
+/// Between two lines of a rollout's figures.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
 /// Tells the user what happens. Clones share the bar.
 #[derive(Clone)]
 pub(crate) struct Progress {
     bar: ProgressBar,
+    /// When a rollout's figures were printed last.
+    last_seen: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Progress {
@@ -18,12 +25,32 @@ impl Progress {
         let style =
             ProgressStyle::with_template("  {bar:30} {pos}/{len} requests, {msg} {elapsed}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar }
+        Self { bar, last_seen: Arc::default() }
     }
 
     /// Prints a line above the bar.
     pub(crate) fn line(&self, text: &str) {
         self.bar.suspend(|| crate::render::talk(text));
+    }
+
+    /// What a rollout has seen, now and then.
+    fn seen(&self, stable: &Figures, canary: &Figures, waiting_for: &str) {
+        let now = Instant::now();
+        let mut last = self.last_seen.lock().expect("not poisoned");
+        let is_due = last.is_none_or(|last| now - last >= BETWEEN_LINES);
+        if !is_due {
+            return;
+        }
+        *last = Some(now);
+        let one = |figures: &Figures| {
+            let Figures { executions, cold_executions, failures, .. } = figures;
+            let cost = figures.cost_usd.map_or("–".into(), |usd| format!("{:.3} µ$", usd * 1e6));
+            let p95 = figures.p95_ms.map_or("–".into(), |ms| format!("{ms:.1} ms"));
+            format!(
+                "{executions} warm, {cold_executions} cold, {failures} failed, {cost}, p95 {p95}"
+            )
+        };
+        self.line(&format!("  now: {}\n  new: {}\n       {waiting_for}", one(stable), one(canary)));
     }
 
     fn measure(&self, answered: u64, of: u64, failed: u64) {
@@ -77,6 +104,12 @@ impl Observer for Progress {
                 }
             }
             RunEvent::Progress { answered, of, failed } => self.measure(answered, of, failed),
+            RunEvent::RolloutStep { percent } => {
+                self.line(&format!("\n{percent} % of the calls go to the new deployment"));
+            }
+            RunEvent::RolloutSeen { stable, canary, waiting_for } => {
+                self.seen(&stable, &canary, &waiting_for);
+            }
             RunEvent::TrialDecided { verdict, .. } => {
                 for reason in &verdict.reasons {
                     self.line(&format!("     {reason}"));

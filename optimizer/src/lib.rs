@@ -7,7 +7,9 @@
 
 pub mod aarc;
 pub mod brute_force;
+pub mod canary;
 pub mod comparison;
+pub mod confidence;
 pub mod critical_path;
 pub mod deployment;
 pub mod equivalence;

@@ -39,8 +39,11 @@ pub(crate) fn with_action(message: &str, operation: &str) -> String {
     }
 }
 
-/// The IAM action of a Lambda operation: named alike, but for this one.
+/// The IAM action of an operation: Lambda's are named alike, but for one; others come with their service.
 fn action(operation: &str) -> String {
+    if operation.contains(':') {
+        return operation.to_owned();
+    }
     let name = if operation == "Invoke" { "InvokeFunction" } else { operation };
     format!("lambda:{name}")
 }

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-pub(crate) use self::effect::versions;
+pub(crate) use self::effect::{versions, weights};
 pub(crate) use self::send::{Answer, Failure};
-pub(crate) use self::settings::{FileSystem, FunctionSettings, Network, Storage};
+pub(crate) use self::settings::{FileSystem, FunctionSettings, Network, Routing, Storage};
 
 /// What stands for the values of variables that are not ours, because they may be secrets.
 const MASK: &str = "***";
@@ -71,6 +71,8 @@ pub(crate) enum Change {
         function_name: String,
         name: String,
         function_version: String,
+        /// Without weights the alias calls its version only; a routing that is left out would stay.
+        routing_config: Routing,
     },
     DeleteAlias {
         function_name: String,
@@ -102,6 +104,33 @@ pub(crate) enum Change {
     },
     DeleteLogGroup {
         log_group_name: String,
+    },
+    CreateRole {
+        role_name: String,
+        assume_role_policy_document: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        permissions_boundary: Option<String>,
+        description: String,
+    },
+    AttachRolePolicy {
+        role_name: String,
+        policy_arn: String,
+    },
+    PutRolePolicy {
+        role_name: String,
+        policy_name: String,
+        policy_document: String,
+    },
+    DetachRolePolicy {
+        role_name: String,
+        policy_arn: String,
+    },
+    DeleteRolePolicy {
+        role_name: String,
+        policy_name: String,
+    },
+    DeleteRole {
+        role_name: String,
     },
 }
 
@@ -136,6 +165,12 @@ impl Change {
             Self::PublishLayerVersion { .. } => "PublishLayerVersion",
             Self::DeleteLayerVersion { .. } => "DeleteLayerVersion",
             Self::DeleteLogGroup { .. } => "DeleteLogGroup",
+            Self::CreateRole { .. } => "CreateRole",
+            Self::AttachRolePolicy { .. } => "AttachRolePolicy",
+            Self::PutRolePolicy { .. } => "PutRolePolicy",
+            Self::DetachRolePolicy { .. } => "DetachRolePolicy",
+            Self::DeleteRolePolicy { .. } => "DeleteRolePolicy",
+            Self::DeleteRole { .. } => "DeleteRole",
         }
     }
 
@@ -156,10 +191,16 @@ impl Change {
             Self::PublishLayerVersion { .. } => "publication of the layer",
             Self::DeleteLayerVersion { .. } => "removal of the layer",
             Self::DeleteLogGroup { .. } => "removal of the log group",
+            Self::CreateRole { .. } => "creation of the role",
+            Self::AttachRolePolicy { .. } | Self::PutRolePolicy { .. } => "widening of the role",
+            Self::DetachRolePolicy { .. } | Self::DeleteRolePolicy { .. } => {
+                "narrowing of the role"
+            }
+            Self::DeleteRole { .. } => "removal of the role",
         }
     }
 
-    /// Name of the function, the layer or the log group that it changes.
+    /// Name of the function, the layer, the log group or the role that it changes.
     pub(crate) fn function(&self) -> &str {
         match self {
             Self::CreateFunction { function_name, .. }
@@ -175,6 +216,12 @@ impl Change {
             Self::PublishLayerVersion { layer_name, .. }
             | Self::DeleteLayerVersion { layer_name, .. } => layer_name,
             Self::DeleteLogGroup { log_group_name } => log_group_name,
+            Self::CreateRole { role_name, .. }
+            | Self::AttachRolePolicy { role_name, .. }
+            | Self::PutRolePolicy { role_name, .. }
+            | Self::DetachRolePolicy { role_name, .. }
+            | Self::DeleteRolePolicy { role_name, .. }
+            | Self::DeleteRole { role_name } => role_name,
         }
     }
 
@@ -187,6 +234,9 @@ impl Change {
                 | Self::DeleteFunctionConcurrency { .. }
                 | Self::DeleteLayerVersion { .. }
                 | Self::DeleteLogGroup { .. }
+                | Self::DetachRolePolicy { .. }
+                | Self::DeleteRolePolicy { .. }
+                | Self::DeleteRole { .. }
         )
     }
 }

@@ -128,11 +128,12 @@ async fn attempts(
             Err(failure) => failure,
         };
         let code = failure.code.as_deref();
-        if change.removes() && code == Some("ResourceNotFoundException") {
+        let is_gone = matches!(code, Some("ResourceNotFoundException" | "NoSuchEntity"));
+        if change.removes() && is_gone {
             return Ok(Answer::default());
         }
         if failure.is_ambiguous
-            && let Ok(Some(answer)) = change.effect(&endpoint.lambda).await
+            && let Ok(Some(answer)) = change.effect(endpoint).await
         {
             return Ok(answer);
         }
@@ -162,6 +163,9 @@ fn pretended(change: &Change) -> Answer {
     match change {
         Change::PublishVersion { .. } => {
             Answer { version: Some(format!("<version of {function}>")), arn: None }
+        }
+        Change::CreateRole { .. } => {
+            Answer { version: None, arn: Some(format!("<ARN of {function}>")) }
         }
         Change::PublishLayerVersion { .. } => {
             Answer { version: None, arn: Some(format!("<version of {function}>")) }

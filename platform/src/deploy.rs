@@ -9,6 +9,8 @@ mod aliases;
 mod destroy;
 mod functions;
 mod layer;
+mod planned;
+mod roles;
 mod sizes;
 mod undo;
 
@@ -29,6 +31,7 @@ use wire::manifest::{INLINED_VARIABLE, ROUTES_VARIABLE};
 use wire::payload::RECORD_PAYLOADS_VARIABLE;
 
 pub use self::adopt::Adoption;
+pub use self::planned::Draft;
 pub use self::undo::RolledBack;
 use crate::bundle::{BundleError, bundle};
 use crate::change::Zip;
@@ -97,6 +100,11 @@ pub enum DeployError {
         "function `{0}` was taken over, and its callers would be served what is tried; measure a copy of the workflow whose tasks have other names"
     )]
     Adopted(String),
+    /// Callers of an adopted function would not get a new deployment by shares.
+    #[error(
+        "function `{0}` was taken over, and in the last 24 hours it was invoked without naming a version: such callers would get the new deployment at once; point them at its alias `live`, or apply it all the same with --force"
+    )]
+    Unpublished(String),
     /// AWS makes no function without a role.
     #[error(
         "task `{0}` names no `role`, which its function needs on AWS; add the ARN of an IAM role to it or to `defaults`"
@@ -116,9 +124,25 @@ pub enum DeployError {
     },
     /// An interrupted command has to be finished or undone first.
     #[error(
-        "`fuseline {0}` was interrupted here; finish it by running `fuseline deploy`, or undo it with `fuseline rollback`, first"
+        "`fuseline {0}` was interrupted here; run it again to finish it, or undo it with `fuseline rollback`, first"
     )]
     Interrupted(String),
+    /// A role cannot be read or combined with another.
+    #[error("the role {role} cannot be used: {message}")]
+    Role {
+        /// Its name or ARN.
+        role: String,
+        /// Why.
+        message: String,
+    },
+    /// A plan does not fit any more.
+    #[error("the plan {plan} cannot be applied: {reason}")]
+    Stale {
+        /// Beginning of its fingerprint.
+        plan: String,
+        /// What has changed since.
+        reason: String,
+    },
     /// What was changed cannot be written down, so nothing more is changed.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -178,6 +202,8 @@ pub struct Deployer<'a> {
     sizes: Mutex<Option<Deployment>>,
     /// The versions that keep functions which were taken over as they were, by their names.
     kept: Mutex<BTreeMap<String, String>>,
+    /// ARNs of the roles that functions were given because of the tasks inlined into them.
+    widened: Mutex<BTreeMap<TaskName, String>>,
     /// SHA-256 of the code that functions would have after a dry run's calls so far.
     pretended: Mutex<BTreeMap<String, String>>,
 }
@@ -213,6 +239,7 @@ impl<'a> Deployer<'a> {
             layer: OnceCell::new(),
             sizes: Mutex::default(),
             kept: Mutex::default(),
+            widened: Mutex::default(),
             pretended: Mutex::default(),
         }
     }
@@ -265,6 +292,7 @@ impl<'a> Deployer<'a> {
             layer: self.layer.clone(),
             sizes: Mutex::default(),
             kept: Mutex::default(),
+            widened: Mutex::default(),
             pretended: Mutex::default(),
         }
     }
@@ -282,6 +310,11 @@ impl<'a> Deployer<'a> {
     /// # Errors
     /// If they cannot, the endpoint refuses, or the journal cannot be written.
     pub async fn begin(&self, deployment: &Deployment) -> Result<(), DeployError> {
+        if let Some(entry) = self.changes.last().filter(|entry| !entry.is_finished)
+            && planned::is_rollout(&entry.command)
+        {
+            return Err(DeployError::Interrupted(entry.command));
+        }
         self.check(deployment).await?;
         self.changes.begin("deploy", &deployment.to_string())
     }

@@ -25,6 +25,8 @@ pub struct Endpoint {
     pub lambda: aws_sdk_lambda::Client,
     /// CloudWatch Logs.
     pub logs: aws_sdk_cloudwatchlogs::Client,
+    /// IAM.
+    pub iam: aws_sdk_iam::Client,
     /// Its address, or `aws` with the region.
     pub url: String,
     /// How AWS is reached, for services beside these.
@@ -158,6 +160,7 @@ impl Endpoint {
         Self {
             lambda: aws_sdk_lambda::Client::new(config),
             logs: aws_sdk_cloudwatchlogs::Client::new(config),
+            iam: aws_sdk_iam::Client::new(config),
             settings,
             url,
             place,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use optimizer::canary::Figures;
 use optimizer::search::{Trial, Verdict};
 use optimizer::workflow::TaskName;
 use serde::Serialize;
@@ -60,6 +61,20 @@ pub enum RunEvent {
         of: u64,
         /// So many failed.
         failed: u64,
+    },
+    /// A new deployment gets a share of production's calls.
+    RolloutStep {
+        /// The share, in per cent.
+        percent: f64,
+    },
+    /// What a rollout has seen so far.
+    RolloutSeen {
+        /// Of the present deployment.
+        stable: Figures,
+        /// Of the new one.
+        canary: Figures,
+        /// What is waited for.
+        waiting_for: String,
     },
     /// A trial was decided on.
     TrialDecided {

@@ -54,6 +54,10 @@ pub(crate) enum Undo {
     Alias { function: String, name: String, from: Option<String>, to: String },
     /// Other concurrency was reserved, or none.
     Concurrency { function: String, reserved: Option<i32> },
+    /// The function had another role.
+    Role { function: String, role: String },
+    /// The role did not exist.
+    DeleteRole { role: String },
     /// The unpublished state of an adopted function was as this version.
     Latest { function: String, version: String },
 }

@@ -389,6 +389,13 @@ impl Logs {
         }
     }
 
+    /// Whether a call record says that the invocation was caused by another.
+    #[must_use]
+    pub(crate) fn is_called(&self, request: &str) -> bool {
+        let invocation = self.invocation(request);
+        invocation.is_some_and(|it| self.invocations[it.0 as usize].caller != NONE)
+    }
+
     /// Whether everything that the invocation caused is in the logs.
     #[must_use]
     pub(crate) fn is_complete(&self, request: &str) -> bool {

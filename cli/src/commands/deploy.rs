@@ -8,7 +8,7 @@ use platform::deploy::{Adoption, DeployError, Deployer, LIVE_ALIAS};
 use platform::events::{Observer, RunEvent};
 use serde_json::json;
 
-use crate::arguments::{DeployArguments, Format, Platform};
+use crate::arguments::{DeployArguments, Format, Platform, WantedArguments};
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::{render, session};
@@ -16,7 +16,7 @@ use crate::{render, session};
 pub(crate) async fn run(arguments: &DeployArguments) -> Result<(), CliError> {
     let target = &arguments.target;
     let project = session::load_to_deploy(&target.file)?;
-    let deployment = wanted(arguments, &project.workflow)?;
+    let deployment = wanted(&arguments.wanted, &project.workflow)?;
     let progress = Progress::new();
     session::ask_gate(&project, &deployment, &progress)?;
     let only_aws = [("--adopt", arguments.adopt), ("--dry-run", arguments.dry_run)];
@@ -89,20 +89,23 @@ pub(crate) async fn run(arguments: &DeployArguments) -> Result<(), CliError> {
 
 /// What is refused before anything is changed. A function that cannot be taken over, or a task that lacks what AWS
 /// needs, is wrong input.
-fn refused(error: &DeployError) -> CliError {
+pub(crate) fn refused(error: &DeployError) -> CliError {
     match error {
-        DeployError::Foreign(_) | DeployError::NotAdoptable { .. } | DeployError::NoRole(_) => {
-            CliError::usage(
-                error.to_string(),
-                "nothing was changed; do what it says, and run the command again",
-            )
-        }
+        DeployError::Foreign(_)
+        | DeployError::NotAdoptable { .. }
+        | DeployError::NoRole(_)
+        | DeployError::Stale { .. }
+        | DeployError::Unpublished(_)
+        | DeployError::Interrupted(_) => CliError::usage(
+            error.to_string(),
+            "nothing was changed; do what it says, and run the command again",
+        ),
         _ => CliError::failed("nothing was changed", error),
     }
 }
 
 /// Prints what a dry run would have called.
-fn calls(deployer: &Deployer<'_>, format: Format) -> Result<(), CliError> {
+pub(crate) fn calls(deployer: &Deployer<'_>, format: Format) -> Result<(), CliError> {
     let calls = deployer.would_be_calls();
     match format {
         Format::Json => render::json(&json!({ "calls": calls })),
@@ -117,7 +120,10 @@ fn calls(deployer: &Deployer<'_>, format: Format) -> Result<(), CliError> {
 }
 
 /// The deployment that `--setup` and `--memory` describe.
-fn wanted(arguments: &DeployArguments, workflow: &Workflow) -> Result<Deployment, CliError> {
+pub(crate) fn wanted(
+    arguments: &WantedArguments,
+    workflow: &Workflow,
+) -> Result<Deployment, CliError> {
     let mut deployment = match &arguments.setup {
         None => Deployment::unfused(workflow),
         Some(setup) => session::deployment(workflow, "--setup", setup)?,

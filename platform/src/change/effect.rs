@@ -1,12 +1,16 @@
 //! Whether a change whose answer was lost has been made.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_lambda::Client;
 
 use super::{Answer, Change, Failure, FunctionSettings};
+use crate::endpoint::Endpoint;
 
 impl Change {
     /// What it gave if it has been made already; none if it has not, or if making it again does no harm.
-    pub(crate) async fn effect(&self, lambda: &Client) -> Result<Option<Answer>, Failure> {
+    pub(crate) async fn effect(&self, endpoint: &Endpoint) -> Result<Option<Answer>, Failure> {
+        let lambda = &endpoint.lambda;
         let done = |is_done: bool| is_done.then(Answer::default);
         Ok(match self {
             Self::CreateFunction { function_name, settings, code } => {
@@ -27,7 +31,9 @@ impl Change {
                 let found = found.send().await?;
                 let same_memory =
                     settings.memory_size.is_none_or(|it| found.memory_size() == Some(it));
-                done(same_memory && has_environment(settings, found.environment()))
+                let same_role = settings.role.as_deref().is_none_or(|it| found.role() == Some(it));
+                let same = same_memory && same_role;
+                done(same && has_environment(settings, found.environment()))
             }
             Self::PublishVersion { function_name, code_sha256, after, .. } => {
                 let newest = versions(lambda, function_name).await?.pop();
@@ -35,10 +41,16 @@ impl Change {
                     newest.filter(|(number, sha256)| number > after && sha256 == code_sha256);
                 newest.map(|(number, _)| Answer { version: Some(number.to_string()), arn: None })
             }
-            Self::CreateAlias { function_name, name, function_version }
-            | Self::UpdateAlias { function_name, name, function_version } => {
+            Self::CreateAlias { function_name, name, function_version } => {
                 let alias = lambda.get_alias().function_name(function_name).name(name).send().await;
                 done(alias.is_ok_and(|it| it.function_version() == Some(function_version)))
+            }
+            Self::UpdateAlias { function_name, name, function_version, routing_config } => {
+                let alias = lambda.get_alias().function_name(function_name).name(name).send().await;
+                done(alias.is_ok_and(|it| {
+                    it.function_version() == Some(function_version)
+                        && weights(it.routing_config()) == routing_config.additional_version_weights
+                }))
             }
             Self::PublishLayerVersion { layer_name, content, after, .. } => {
                 let listed = lambda.list_layer_versions().layer_name(layer_name).send().await?;
@@ -51,6 +63,12 @@ impl Change {
                 let same = known.content().and_then(|it| it.code_sha256()) == Some(&content.sha256);
                 let arn = newest.layer_version_arn().map(str::to_owned);
                 same.then_some(Answer { version: None, arn })
+            }
+            Self::CreateRole { role_name, description, .. } => {
+                let found = endpoint.iam.get_role().role_name(role_name).send().await;
+                let role = found.ok().and_then(|found| found.role);
+                let ours = role.filter(|role| role.description() == Some(description));
+                ours.map(|role| Answer { version: None, arn: Some(role.arn().to_owned()) })
             }
             // To remove or to set again does no harm.
             _ => None,
@@ -68,6 +86,14 @@ fn has_environment(
         found.len() == wanted.variables.len()
             && wanted.variables.iter().all(|(name, value)| found.get(name) == Some(value))
     })
+}
+
+/// The weights of an alias; none if it calls one version only.
+pub(crate) fn weights(
+    routing: Option<&aws_sdk_lambda::types::AliasRoutingConfiguration>,
+) -> BTreeMap<String, f64> {
+    let weights = routing.and_then(|routing| routing.additional_version_weights());
+    weights.cloned().unwrap_or_default().into_iter().collect()
 }
 
 /// Published versions of a function with the SHA-256 of their code, in order.

@@ -34,7 +34,8 @@ where
     fn from(error: SdkError<E, R>) -> Self {
         let code = error.code().map(str::to_owned);
         // After a lost answer the SDK sends again, and the second is refused because the first was obeyed.
-        let by_ourselves = ["ResourceConflictException", "PreconditionFailedException"];
+        let by_ourselves =
+            ["ResourceConflictException", "PreconditionFailedException", "EntityAlreadyExists"];
         let is_ambiguous = match code.as_deref() {
             Some(code) => by_ourselves.contains(&code) || code == "ServiceException",
             None => !matches!(error, SdkError::ConstructionFailure(_)),
@@ -84,6 +85,7 @@ impl Change {
             }
             Self::UpdateFunctionConfiguration { function_name, settings } => {
                 let call = lambda.update_function_configuration().function_name(function_name);
+                let call = call.set_role(settings.role.clone());
                 call.set_runtime(settings.runtime.as_deref().map(types::Runtime::from))
                     .set_handler(settings.handler.clone())
                     .set_layers(settings.layers.clone())
@@ -110,9 +112,10 @@ impl Change {
                 call.function_version(function_version).send().await?;
                 done
             }
-            Self::UpdateAlias { function_name, name, function_version } => {
+            Self::UpdateAlias { function_name, name, function_version, routing_config } => {
                 let call = lambda.update_alias().function_name(function_name).name(name);
                 let call = call.function_version(function_version);
+                let call = call.routing_config(routing_config.config());
                 call.set_revision_id(revision).send().await?;
                 done
             }
@@ -150,6 +153,42 @@ impl Change {
             Self::DeleteLogGroup { log_group_name } => {
                 let call = endpoint.logs.delete_log_group().log_group_name(log_group_name);
                 call.send().await?;
+                done
+            }
+            Self::CreateRole {
+                role_name,
+                assume_role_policy_document,
+                permissions_boundary,
+                description,
+            } => {
+                let call = endpoint.iam.create_role().role_name(role_name);
+                let call = call.assume_role_policy_document(assume_role_policy_document);
+                let call = call.set_permissions_boundary(permissions_boundary.clone());
+                let made = call.description(description).send().await?;
+                Answer { version: None, arn: made.role().map(|role| role.arn().to_owned()) }
+            }
+            Self::AttachRolePolicy { role_name, policy_arn } => {
+                let call = endpoint.iam.attach_role_policy().role_name(role_name);
+                call.policy_arn(policy_arn).send().await?;
+                done
+            }
+            Self::PutRolePolicy { role_name, policy_name, policy_document } => {
+                let call = endpoint.iam.put_role_policy().role_name(role_name);
+                call.policy_name(policy_name).policy_document(policy_document).send().await?;
+                done
+            }
+            Self::DetachRolePolicy { role_name, policy_arn } => {
+                let call = endpoint.iam.detach_role_policy().role_name(role_name);
+                call.policy_arn(policy_arn).send().await?;
+                done
+            }
+            Self::DeleteRolePolicy { role_name, policy_name } => {
+                let call = endpoint.iam.delete_role_policy().role_name(role_name);
+                call.policy_name(policy_name).send().await?;
+                done
+            }
+            Self::DeleteRole { role_name } => {
+                endpoint.iam.delete_role().role_name(role_name).send().await?;
                 done
             }
         })

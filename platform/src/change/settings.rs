@@ -57,6 +57,21 @@ pub(crate) struct Network {
     pub(crate) security_group_ids: Vec<String>,
 }
 
+/// Versions that an alias calls beside its own, with their shares of the calls, from 0 to 1.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Routing {
+    pub(crate) additional_version_weights: BTreeMap<String, f64>,
+}
+
+impl Routing {
+    pub(super) fn config(&self) -> types::AliasRoutingConfiguration {
+        let weights = self.additional_version_weights.clone().into_iter().collect();
+        let config = types::AliasRoutingConfiguration::builder();
+        config.set_additional_version_weights(Some(weights)).build()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Storage {

@@ -229,7 +229,8 @@ impl Deployer<'_> {
         }
     }
 
-    async fn function(
+    /// A function or version, with where its code can be had and its tags.
+    pub(super) async fn function(
         &self,
         name: &str,
         version: Option<&str>,
@@ -382,7 +383,7 @@ fn fault(
 }
 
 /// What manages a function, by its tags.
-fn managed_by(tags: &HashMap<String, String>) -> Option<String> {
+pub(super) fn managed_by(tags: &HashMap<String, String>) -> Option<String> {
     if let Some(stack) = tags.get("aws:cloudformation:stack-name") {
         return Some(format!("the CloudFormation stack {stack}"));
     }

@@ -32,7 +32,13 @@ impl Deployer<'_> {
                     self.restore(name, &original).await?;
                     self.delete(name, Some(&original)).await?;
                 }
-                None => self.delete_with_log(task).await?,
+                None => {
+                    let own = self.role_name(task);
+                    self.delete_with_log(task).await?;
+                    if existing.role().is_some_and(|role| role.ends_with(&format!("/{own}"))) {
+                        self.delete_role(&own).await?;
+                    }
+                }
             }
             removed.push(name.to_owned());
         }

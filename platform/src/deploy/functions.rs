@@ -177,8 +177,10 @@ impl Deployer<'_> {
         self.add_wrapper(wanted, &mut variables, &mut layers).await?;
         let configuration = &task.configuration;
         let vpc = configuration.vpc.clone();
+        let widened = self.widened.lock().expect("not poisoned").get(wanted.task).cloned();
         let settings = FunctionSettings {
             runtime: wanted.form.runtime().map(str::to_owned),
+            role: widened.or_else(|| task.role.clone()),
             handler: Some(task.handler.clone()),
             layers: Some(layers),
             description: Some(self.description(wanted)),
@@ -220,10 +222,11 @@ impl Deployer<'_> {
             Architecture::X86_64 => "x86_64",
             Architecture::Arm64 => "arm64",
         };
+        let settings = self.settings(wanted).await?;
         let settings = FunctionSettings {
-            role: Some(task.role.clone().unwrap_or_else(|| NO_ROLE.to_owned())),
+            role: Some(settings.role.unwrap_or_else(|| NO_ROLE.to_owned())),
             architectures: Some(vec![architecture.to_owned()]),
-            ..self.settings(wanted).await?
+            ..settings
         };
         let change = Change::CreateFunction {
             function_name: name.clone(),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::adopt::KEPT;
 use super::functions::variable;
 use super::{DeployError, Deployed, Deployer, WORKFLOW_VARIABLE, refused};
-use crate::change::Change;
+use crate::change::{Change, FunctionSettings, Routing};
 use crate::journal::{Record, Undo};
 
 /// What was undone.
@@ -97,10 +97,11 @@ impl Deployer<'_> {
             Undo::DeleteLayerVersions { after, .. } => self.delete_layers(*after).await,
             Undo::Alias { function, name, from, to } => {
                 let Some(found) = self.alias(function).await? else { return Ok(()) };
-                if Some(&found.version) == from.as_ref() {
+                let is_back = Some(&found.version) == from.as_ref();
+                if is_back && found.weights.is_empty() {
                     return Ok(());
                 }
-                if found.version != *to {
+                if !is_back && found.version != *to {
                     return Err(DeployError::Drifted {
                         function: function.clone(),
                         alias: name.clone(),
@@ -112,7 +113,13 @@ impl Deployer<'_> {
                     Some(version) => {
                         let (function_name, name) = (function.clone(), name.clone());
                         let function_version = version.clone();
-                        let change = Change::UpdateAlias { function_name, name, function_version };
+                        let routing_config = Routing::default();
+                        let change = Change::UpdateAlias {
+                            function_name,
+                            name,
+                            function_version,
+                            routing_config,
+                        };
                         let revision = found.revision.as_deref();
                         self.changes.make(self.endpoint, &change, revision, None).await.map(drop)
                     }
@@ -130,6 +137,15 @@ impl Deployer<'_> {
                 self.changes.make(self.endpoint, &change, None, None).await.map(drop)
             }
             Undo::Latest { function, version } => self.restore(function, version).await,
+            Undo::Role { function, role } => {
+                let Some(now) = self.existing(function).await? else { return Ok(()) };
+                let role = Some(role.clone());
+                let settings = Box::new(FunctionSettings { role, ..FunctionSettings::default() });
+                let function_name = function.clone();
+                let change = Change::UpdateFunctionConfiguration { function_name, settings };
+                self.make_and_settle(&change, &now, None).await.map(drop)
+            }
+            Undo::DeleteRole { role } => self.delete_role(role).await,
         }
     }
 

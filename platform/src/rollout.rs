@@ -1,0 +1,282 @@
+//! Rolls a new deployment out: more and more of production's calls go to it, as long as a sequential test of what
+//! both deployments' logs say does not show that it is worse.
+
+use std::time::Duration;
+
+use optimizer::canary::{Arm, Canary, Figures, Limits, Verdict};
+use optimizer::price::PriceBook;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::deploy::{DeployError, Deployed, Deployer};
+use crate::endpoint::Endpoint;
+use crate::events::{Observer, RunEvent};
+use crate::observe::ObserveError;
+use crate::plan::Predicted;
+use crate::project::Project;
+use crate::traffic::Traffic;
+
+/// Pause between two looks at the logs. On AWS they are seconds late, and reading them has a price.
+const PAUSE: Duration = Duration::from_secs(15);
+const PAUSE_EMULATED: Duration = Duration::from_millis(500);
+/// Of this much of the canary's executions the logs may be incomplete.
+const INCOMPLETE_SHARE: f64 = 0.2;
+/// Fewer than this many incomplete ones say nothing.
+const INCOMPLETE_LEAST: usize = 5;
+/// Events are read from this long before the rollout, because clocks differ.
+const CLOCK_MARGIN_MS: i64 = 5_000;
+
+/// How a deployment is rolled out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Shares of production's calls in per cent, ascending, the last one 100.
+    pub steps: Vec<f64>,
+    /// Warm executions of the canary in each step; with 0 nothing is waited for.
+    pub executions: u64,
+    /// What the canary may do worse.
+    pub limits: Limits,
+    /// Longest time for all steps together.
+    pub patience: Duration,
+}
+
+/// Why a rollout stopped, other than by its own decision.
+#[derive(Debug, thiserror::Error)]
+pub enum RolloutError {
+    /// A call was refused.
+    #[error(transparent)]
+    Deploy(#[from] DeployError),
+    /// The logs cannot be read.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+}
+
+/// How a rollout ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Production calls the new deployment.
+    Promoted,
+    /// The new deployment is worse.
+    Worse,
+    /// Time was up before enough was known.
+    Undecided,
+}
+
+/// What a rollout saw.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Rollout {
+    /// How it ended.
+    pub decision: Decision,
+    /// Why, if it was not promoted.
+    pub reasons: Vec<String>,
+    /// Its steps, in order.
+    pub steps: Vec<StepReport>,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepReport {
+    /// Share of production's calls, in per cent.
+    pub percent: f64,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// Figures at its end of every function that is invoked from outside.
+    pub functions: Vec<FunctionFigures>,
+}
+
+/// Figures of a function that is invoked from outside, since the rollout began.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FunctionFigures {
+    /// Its root task.
+    pub function: String,
+    /// Of the present deployment.
+    pub stable: Figures,
+    /// Of the new one.
+    pub canary: Figures,
+}
+
+/// What a canary may do worse where its plan's measurements foresee that it will: as much as they foresee, and the
+/// usual tolerance.
+#[must_use]
+pub fn limits(predicted: Option<&Predicted>, usual: Limits) -> Limits {
+    let Some(Predicted { saving, .. }) = predicted else { return usual };
+    let dearer = -saving.cost_ci95.map_or(saving.cost, |interval| interval.lower);
+    Limits {
+        cost_increase: usual.cost_increase + dearer.max(0.0),
+        latency_increase: usual.latency_increase + (-saving.latency_p95).max(0.0),
+        ..usual
+    }
+}
+
+/// A rollout between two deployments that are up.
+pub struct Roller<'a> {
+    /// Where.
+    pub endpoint: &'a Endpoint,
+    /// Of which project.
+    pub project: &'a Project,
+    /// Makes the changes.
+    pub deployer: &'a Deployer<'a>,
+    /// What executions cost.
+    pub prices: PriceBook,
+    /// How.
+    pub settings: Settings,
+    /// Told of progress.
+    pub observer: &'a dyn Observer,
+}
+
+impl Roller<'_> {
+    /// Moves production's calls from one deployment to another, step by step. Does not undo anything: if the decision
+    /// is not [`Decision::Promoted`], the caller does.
+    ///
+    /// # Errors
+    /// If an alias cannot be moved or logs cannot be read.
+    pub async fn roll_out(
+        &self,
+        stable: &Deployed,
+        canary: &Deployed,
+    ) -> Result<Rollout, RolloutError> {
+        let started = Instant::now();
+        let roots = self.project.workflow.roots();
+        let moving: Vec<_> =
+            roots.iter().filter(|root| stable.version(root) != canary.version(root)).collect();
+        let mut tests: Vec<_> = moving
+            .iter()
+            .map(|root| {
+                let limits = &self.settings.limits;
+                let limits = Limits { alpha: limits.alpha / moving.len() as f64, ..*limits };
+                // The SLO is one of the whole workflow.
+                let slo = self.project.workflow.flow().is_none();
+                (*root, Canary::new(limits, slo.then(|| self.project.workflow.slo())))
+            })
+            .collect();
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        let arms = vec![stable, canary];
+        let prices = self.prices.clone();
+        let from_ms = now_ms - CLOCK_MARGIN_MS;
+        let mut traffic = Traffic::new(self.endpoint, self.project, prices, arms, from_ms);
+        let mut steps = Vec::new();
+        let end = |decision, reasons, steps| Ok(Rollout { decision, reasons, steps });
+        if moving.is_empty() {
+            return end(Decision::Promoted, Vec::new(), steps);
+        }
+        for percent in &self.settings.steps {
+            let begun = Instant::now();
+            self.observer.on_event(RunEvent::RolloutStep { percent: *percent });
+            self.deployer.route(stable, canary, percent / 100.0).await?;
+            let before: Vec<u64> =
+                tests.iter().map(|(_, test)| test.figures(Arm::Canary).executions).collect();
+            let (decision, reasons) = loop {
+                if self.settings.executions > 0 {
+                    self.pause().await;
+                    for one in traffic.look().await? {
+                        let test = tests.iter_mut().find(|(root, _)| ***root == one.root);
+                        let arm = if one.deployment == 0 { Arm::Stable } else { Arm::Canary };
+                        if let Some((_, test)) = test {
+                            test.observe(arm, &one.execution);
+                        }
+                    }
+                }
+                let wanted = before.iter().map(|before| match self.settings.executions {
+                    0 => 0,
+                    executions => before + executions,
+                });
+                let verdicts: Vec<Verdict> = tests
+                    .iter()
+                    .zip(wanted)
+                    .map(|((_, test), wanted)| test.verdict(wanted))
+                    .collect();
+                let mut worse = worse(&tests, &verdicts);
+                worse.extend(self.incomplete(&traffic, &tests));
+                if !worse.is_empty() {
+                    break (Some(Decision::Worse), worse);
+                }
+                let open = verdicts.iter().position(|verdict| *verdict != Verdict::Good);
+                let Some(open) = open else { break (None, Vec::new()) };
+                let Verdict::Open(waiting_for) = &verdicts[open] else { continue };
+                self.observer.on_event(RunEvent::RolloutSeen {
+                    stable: tests[open].1.figures(Arm::Stable),
+                    canary: tests[open].1.figures(Arm::Canary),
+                    waiting_for: waiting_for.clone(),
+                });
+                if started.elapsed() > self.settings.patience {
+                    let minutes = self.settings.patience.as_secs_f64() / 60.0;
+                    let reason = format!(
+                        "after {minutes:.0} min too little is known of `{}`: {waiting_for}",
+                        tests[open].0
+                    );
+                    break (Some(Decision::Undecided), vec![reason]);
+                }
+            };
+            let functions = tests.iter().map(|(root, test)| FunctionFigures {
+                function: root.0.clone(),
+                stable: test.figures(Arm::Stable),
+                canary: test.figures(Arm::Canary),
+            });
+            steps.push(StepReport {
+                percent: *percent,
+                seconds: begun.elapsed().as_secs_f64(),
+                functions: functions.collect(),
+            });
+            if let Some(decision) = decision {
+                return end(decision, reasons, steps);
+            }
+        }
+        end(Decision::Promoted, Vec::new(), steps)
+    }
+
+    async fn pause(&self) {
+        let pause = if self.endpoint.is_emulated() { PAUSE_EMULATED } else { PAUSE };
+        tokio::time::sleep(pause).await;
+    }
+
+    /// A canary whose logs do not come cannot be judged, and something is wrong with it.
+    fn incomplete<T>(&self, traffic: &Traffic<'_>, tests: &[(T, Canary)]) -> Option<String> {
+        let lost = traffic.incomplete()[1];
+        let figures = tests.iter().map(|(_, test)| test.figures(Arm::Canary));
+        let seen: u64 = figures.map(|it| it.executions + it.cold_executions).sum();
+        let many = lost as f64 > INCOMPLETE_SHARE * (seen as f64 + lost as f64);
+        (lost >= INCOMPLETE_LEAST && many).then(|| {
+            format!("the logs of {lost} of its executions are incomplete, of {seen} complete")
+        })
+    }
+}
+
+/// Why a canary is worse, with the function where there are several.
+fn worse<T: std::fmt::Display>(tests: &[(T, Canary)], verdicts: &[Verdict]) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for ((root, _), verdict) in tests.iter().zip(verdicts) {
+        if let Verdict::Worse(why) = verdict {
+            let name = if tests.len() > 1 { format!("{root}: ") } else { String::new() };
+            reasons.extend(why.iter().map(|why| format!("{name}{why}")));
+        }
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use optimizer::comparison::Saving;
+    use optimizer::statistics::Interval;
+
+    use super::*;
+
+    #[test]
+    fn what_a_plan_foresees_is_allowed() {
+        let usual = Limits::default();
+        let foreseen = |lower, latency_p95| {
+            let cost_ci95 = Some(Interval { lower, upper: lower + 0.1 });
+            let predicted = Predicted {
+                platform: "local".into(),
+                prices: "lambda-x86".into(),
+                executions: 100,
+                saving: Saving { cost: lower + 0.05, cost_ci95, latency_p95 },
+            };
+            limits(Some(&predicted), usual)
+        };
+        assert_eq!(limits(None, usual), usual);
+        assert_eq!(foreseen(0.3, 0.2), usual);
+        let dearer = foreseen(-0.25, -0.4);
+        assert!((dearer.cost_increase - 0.3).abs() < 1e-9, "{dearer:?}");
+        assert!((dearer.latency_increase - 0.5).abs() < 1e-9, "{dearer:?}");
+    }
+}
