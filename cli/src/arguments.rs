@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use local_backend::{InvokeOverhead, SandboxChoice};
 use optimizer::pointer::Pattern;
+use platform::export::Form;
 use platform::quantity::DurationUs;
 
 /// Makes serverless workflows cheaper and faster without touching their code.
@@ -71,6 +72,11 @@ pub(crate) enum Command {
     /// p95, p99, failures and the latency objective. Interrupted, it can be gone on with or undone. Exit code 1 if
     /// production calls what it called before.
     Apply(ApplyArguments),
+    /// Write a plan for what manages the functions: a patch of a SAM or CloudFormation template, or Terraform values
+    ///
+    /// Nothing is changed. The folder gets the packages, too. Functions of a stack are recognised by their tags when
+    /// the plan is made.
+    Export(ExportArguments),
     /// Undo the latest `deploy` or `apply` on AWS, finished or interrupted: production calls what it called before
     ///
     /// Run again, it undoes the one before that. docs/AWS.md says more.
@@ -252,6 +258,46 @@ pub(crate) struct ApplyArguments {
     /// Print the calls that would be made, and make none that changes anything
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// What a plan is written for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum ExportForm {
+    /// A patch of a SAM template
+    Sam,
+    /// A patch of a CloudFormation template
+    Cloudformation,
+    /// Values for Terraform or OpenTofu
+    Terraform,
+    /// Plain JSON
+    Json,
+}
+
+impl From<ExportForm> for Form {
+    fn from(form: ExportForm) -> Self {
+        match form {
+            ExportForm::Sam => Self::Sam,
+            ExportForm::Cloudformation => Self::CloudFormation,
+            ExportForm::Terraform => Self::Terraform,
+            ExportForm::Json => Self::Json,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportArguments {
+    /// Workflow file
+    #[arg(default_value = "fuseline.yaml")]
+    pub(crate) file: PathBuf,
+    /// Plan to write
+    #[arg(long, value_name = "FILE", default_value = "plan.json")]
+    pub(crate) plan: PathBuf,
+    /// What for
+    #[arg(long, value_enum)]
+    pub(crate) format: ExportForm,
+    /// Folder to write to: a new or an empty one
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Args, Debug)]

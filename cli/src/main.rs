@@ -54,6 +54,7 @@ async fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Destroy(destroy) => commands::destroy::run(&destroy).await,
         Command::Plan(plan) => commands::plan::run(&plan).await,
         Command::Apply(apply) => commands::apply::run(&apply).await,
+        Command::Export(export) => commands::export::run(&export).await,
         Command::Rollback(target) => commands::rollback::run(&target).await,
         Command::Bench(BenchCommand::Runtime(runtime)) => commands::bench::run(&runtime).await,
         Command::Prepare(prepare) => commands::prepare::run(&prepare).await,

@@ -537,8 +537,9 @@ pub fn log_group(task: &TaskName) -> String {
     format!("/aws/lambda/{task}")
 }
 
-/// As Lambda gives it: base64.
-fn sha256(zip: &[u8]) -> String {
+/// The SHA-256 of a package as Lambda gives it: base64.
+#[must_use]
+pub fn sha256(zip: &[u8]) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(Sha256::digest(zip))
 }

@@ -18,6 +18,7 @@ pub mod deploy;
 mod download;
 pub mod endpoint;
 pub mod events;
+pub mod export;
 mod flow_file;
 pub mod gate;
 pub mod image;

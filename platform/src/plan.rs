@@ -38,8 +38,8 @@ pub struct Plan {
     pub changes: Vec<String>,
     /// Roles that have to allow more before the rollout.
     pub widenings: Vec<Widening>,
-    /// Functions that a stack manages, with what manages them.
-    pub managed: BTreeMap<TaskName, String>,
+    /// Functions that a stack manages.
+    pub managed: BTreeMap<TaskName, Managed>,
     /// Why this deployment.
     pub reasons: Vec<String>,
     /// What was measured; none if the deployment was written by hand.
@@ -72,6 +72,19 @@ pub struct PlannedFunction {
     pub resources: Resources,
     /// SHA-256 of its package, in base64 as Lambda gives it.
     pub code_sha256: String,
+    /// SHA-256 of what the workflow file says about its configuration, in base64. The values of variables are not in
+    /// it, because a hash of a short secret gives it away.
+    pub settings_sha256: String,
+}
+
+/// What manages a function.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Managed {
+    /// In words.
+    pub by: String,
+    /// Logical id of its resource, if that is a CloudFormation stack.
+    pub logical_id: Option<String>,
 }
 
 /// A function whose role has to allow what the tasks inlined into it need.
@@ -324,8 +337,12 @@ mod tests {
 
     fn plan() -> Plan {
         let resources = Resources { vcpu: MilliVcpu(289), memory: MemoryMb(512) };
-        let function =
-            PlannedFunction { inlined: Vec::new(), resources, code_sha256: "abc=".into() };
+        let function = PlannedFunction {
+            inlined: Vec::new(),
+            resources,
+            code_sha256: "abc=".into(),
+            settings_sha256: "def=".into(),
+        };
         Plan {
             format: 0,
             workflow: "w".into(),

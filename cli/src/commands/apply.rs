@@ -47,17 +47,11 @@ fn fitting(
     project: &Project,
     arguments: &ApplyArguments,
 ) -> Result<Deployment, CliError> {
-    let (of, this) = (&plan.workflow, project.workflow.name());
+    plan::check_workflow(plan, project, &arguments.plan)?;
     let file = arguments.plan.display();
-    if of != this {
+    if let Some((task, managed)) = plan.managed.iter().next().filter(|_| !arguments.force) {
         return Err(CliError::usage(
-            format!("{file} is a plan of {of}, not of {this}"),
-            "name the workflow file that it was made with",
-        ));
-    }
-    if let Some((task, by)) = plan.managed.iter().next().filter(|_| !arguments.force) {
-        return Err(CliError::usage(
-            format!("{file}: {by} manages `{task}` and would overwrite what is changed"),
+            format!("{file}: {} manages `{task}` and would overwrite what is changed", managed.by),
             format!(
                 "write it as a patch of the stack with `fuseline export --plan {file}`, or change it all the same with --force"
             ),

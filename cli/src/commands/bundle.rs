@@ -5,6 +5,7 @@ use std::path::Path;
 use optimizer::deployment::Deployment;
 use optimizer::workflow::TaskName;
 use platform::bundle::{self, BundleError};
+use platform::export::LAYER_FILE;
 use platform::image;
 use platform::package_form::PackageForm;
 use platform::project::Project;
@@ -15,12 +16,9 @@ use crate::error::CliError;
 use crate::progress::Progress;
 use crate::{render, session};
 
-/// File with the layer that holds the supervisor.
-const LAYER: &str = "fuseline-layer.zip";
-
 /// One function as it was written.
 #[derive(Serialize)]
-struct Written {
+pub(crate) struct Written {
     function: TaskName,
     inlined: Vec<TaskName>,
     form: PackageForm,
@@ -35,20 +33,12 @@ pub(crate) async fn run(arguments: &BundleArguments) -> Result<(), CliError> {
         Some(setup) => session::deployment(&project.workflow, "--setup", setup)?,
     };
     let output = arguments.output.as_path();
-    let is_free = match fs_err::read_dir(output) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-    };
-    if !is_free {
-        return Err(CliError::usage(
-            format!("--output: {} is no empty folder", output.display()),
-            "name a new one; nothing was changed",
-        ));
-    }
+    check_free(output)?;
     let progress = Progress::new();
     session::ask_gate(&project, &deployment, &progress)?;
     session::build_code(&project, &progress).await?;
-    let written = write(&project, &deployment, output)
+    let roots: Vec<_> = deployment.functions().keys().collect();
+    let written = write(&project, &deployment, &roots, output, |_| Ok(()))
         .map_err(|error| CliError::failed("the bundles are not written", &error))?;
     match arguments.format {
         Format::Json => render::json(&written),
@@ -56,11 +46,29 @@ pub(crate) async fn run(arguments: &BundleArguments) -> Result<(), CliError> {
     }
 }
 
-/// Writes beside the output folder first, so that what is in it is complete.
-fn write(
+/// Refuses a folder that something is in.
+pub(crate) fn check_free(output: &Path) -> Result<(), CliError> {
+    let is_free = match fs_err::read_dir(output) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    match is_free {
+        true => Ok(()),
+        false => Err(CliError::usage(
+            format!("--output: {} is no empty folder", output.display()),
+            "name a new one; nothing was changed",
+        )),
+    }
+}
+
+/// Writes the functions of these roots, and what `more` adds; beside the output folder first, so that what is in it
+/// is complete.
+pub(crate) fn write(
     project: &Project,
     deployment: &Deployment,
+    roots: &[&TaskName],
     output: &Path,
+    more: impl FnOnce(&Path) -> std::io::Result<()>,
 ) -> Result<Vec<Written>, BundleError> {
     let output = std::path::absolute(output).map_err(BundleError::Write)?;
     let beside = output.parent().unwrap_or(Path::new("/"));
@@ -70,7 +78,8 @@ fn write(
     let supervisor = session::supervisor()
         .map_err(|error| BundleError::Supervisor(std::io::Error::other(error.to_string())))?;
     let mut written = Vec::new();
-    for (root, function) in deployment.functions() {
+    for root in roots.iter().copied() {
+        let function = &deployment.functions()[root];
         let tasks = std::iter::once(root).chain(&function.inlined);
         let form = PackageForm::of(tasks.map(|task| project.tasks[task].runtime.as_str()));
         let inlined = function.inlined.as_slice();
@@ -85,7 +94,8 @@ fn write(
                 let bytes = bundle::bundle(project, None, root, inlined)?;
                 fs_err::write(staging.path().join(&zip), bytes).map_err(BundleError::Write)?;
                 let layer = bundle::supervisor_layer(&supervisor)?;
-                fs_err::write(staging.path().join(LAYER), layer).map_err(BundleError::Write)?;
+                fs_err::write(staging.path().join(LAYER_FILE), layer)
+                    .map_err(BundleError::Write)?;
                 zip
             }
             PackageForm::Image { runtimes } => {
@@ -102,6 +112,7 @@ fn write(
             path,
         });
     }
+    more(staging.path()).map_err(BundleError::Write)?;
     // An empty folder in its place gives way.
     fs_err::rename(staging.path(), &output).map_err(BundleError::Write)?;
     let _ = staging.keep();
@@ -118,7 +129,7 @@ fn text(written: &[Written], output: &Path) -> String {
             PackageForm::ManagedRuntime { runtime } => format!(
                 "{}: {path}, on {runtime} with {} as a layer and AWS_LAMBDA_EXEC_WRAPPER={}\n",
                 one.function,
-                output.join(LAYER).display(),
+                output.join(LAYER_FILE).display(),
                 platform::package_form::WRAPPER.1,
             ),
             PackageForm::Image { runtimes } => {

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod bundle;
 pub(crate) mod deploy;
 pub(crate) mod destroy;
+pub(crate) mod export;
 pub(crate) mod invoke;
 pub(crate) mod load;
 pub(crate) mod local;

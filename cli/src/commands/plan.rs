@@ -1,5 +1,7 @@
 //! `fuseline plan`: writes what a rollout would change and why.
 
+use std::path::Path;
+
 use platform::deploy::Draft;
 use platform::plan::{Optimization, Plan, PlanError};
 use platform::project::Project;
@@ -51,6 +53,18 @@ fn draft(arguments: &PlanArguments, project: &Project) -> Result<Draft, CliError
         reasons: optimization.reasons().to_vec(),
         predicted: Some(optimization.predicted()),
     })
+}
+
+/// Refuses a plan of another workflow.
+pub(crate) fn check_workflow(plan: &Plan, project: &Project, file: &Path) -> Result<(), CliError> {
+    let (of, this) = (&plan.workflow, project.workflow.name());
+    match of == this {
+        true => Ok(()),
+        false => Err(CliError::usage(
+            format!("{} is a plan of {of}, not of {this}", file.display()),
+            "name the workflow file that it was made with",
+        )),
+    }
 }
 
 /// Plans and rollouts are for AWS, or what stands for it.
@@ -108,7 +122,7 @@ fn text(plan: &Plan, arguments: &PlanArguments) -> String {
         )
     });
     list("roles, before the rollout", &roles.collect::<Vec<_>>());
-    let managed = plan.managed.iter().map(|(task, by)| format!("{task}: {by}"));
+    let managed = plan.managed.iter().map(|(task, managed)| format!("{task}: {}", managed.by));
     list("managed by stacks: export it, or apply it with --force", &managed.collect::<Vec<_>>());
     list("why", &plan.reasons);
     if let Some(predicted) = &plan.predicted {
@@ -130,10 +144,14 @@ fn text(plan: &Plan, arguments: &PlanArguments) -> String {
         list("predicted", &lines);
     }
     let next = if plan.parent.is_some() && plan.managed.is_empty() { "apply" } else { "export" };
-    text.push_str(&format!(
-        "\nwritten to {0}; next: fuseline {next} {1} --plan {0} --platform aws",
-        arguments.output.display(),
-        arguments.target.file.display()
-    ));
+    let (output, file) = (arguments.output.display(), arguments.target.file.display());
+    text.push_str(&format!("\nwritten to {output}; next: fuseline {next} {file} --plan {output}"));
+    text.push_str(match next {
+        "apply" => " --platform aws",
+        _ => " --format sam --output patch",
+    });
+    if let Some(endpoint) = arguments.target.endpoint.as_ref().filter(|_| next == "apply") {
+        text.push_str(&format!(" --endpoint {endpoint}"));
+    }
     text
 }

@@ -7,10 +7,11 @@ use aws_sdk_lambda::error::ProvideErrorMetadata;
 use indexmap::IndexMap;
 use optimizer::deployment::Deployment;
 use optimizer::workflow::TaskName;
+use serde_json::json;
 
 use super::adopt::managed_by;
-use super::{DeployError, Deployed, Deployer, log_group, refused};
-use crate::plan::{Parent, Plan, PlannedFunction, Predicted, Widening, differences};
+use super::{DeployError, Deployed, Deployer, log_group, refused, sha256};
+use crate::plan::{Managed, Parent, Plan, PlannedFunction, Predicted, Widening, differences};
 use crate::status;
 
 /// How entries of the journal that are rollouts begin; the plan's fingerprint follows.
@@ -52,6 +53,7 @@ impl Deployer<'_> {
                 inlined: function.inlined.clone(),
                 resources: function.resources,
                 code_sha256: self.bundle(task, &function.inlined)?.sha256,
+                settings_sha256: self.settings_sha256(task),
             };
             functions.insert(task.clone(), planned);
         }
@@ -95,16 +97,38 @@ impl Deployer<'_> {
         Ok(Some((live, parent)))
     }
 
+    /// What the workflow file says about a function's configuration. What it says about inlined tasks is in the package.
+    fn settings_sha256(&self, task: &TaskName) -> String {
+        let code = &self.project.tasks[task];
+        let it = &code.configuration;
+        let settings = json!([
+            code.runtime,
+            code.handler,
+            code.timeout_ms,
+            code.role,
+            code.environment.keys().collect::<Vec<_>>(),
+            it.layers,
+            it.vpc.subnet_ids,
+            it.vpc.security_group_ids,
+            it.file_systems.iter().map(|it| [&it.arn, &it.local_mount_path]).collect::<Vec<_>>(),
+            it.ephemeral_storage_mb,
+            it.reserved_concurrency,
+        ]);
+        sha256(settings.to_string().as_bytes())
+    }
+
     /// Functions of the workflow that a stack manages.
-    async fn managed(&self) -> Result<BTreeMap<TaskName, String>, DeployError> {
+    async fn managed(&self) -> Result<BTreeMap<TaskName, Managed>, DeployError> {
         let mut managed = BTreeMap::new();
         for task in self.project.tasks.keys() {
             if self.existing(&task.0).await?.is_none() {
                 continue;
             }
             let function = self.function(&task.0, None).await?;
-            if let Some(by) = function.tags().and_then(managed_by) {
-                managed.insert(task.clone(), by);
+            let Some(tags) = function.tags() else { continue };
+            if let Some(by) = managed_by(tags) {
+                let logical_id = tags.get("aws:cloudformation:logical-id").cloned();
+                managed.insert(task.clone(), Managed { by, logical_id });
             }
         }
         Ok(managed)
@@ -163,8 +187,14 @@ impl Deployer<'_> {
         }
         for (task, function) in deployment.functions() {
             let sha256 = self.bundle(task, &function.inlined)?.sha256;
-            if plan.functions.get(task).map(|it| &it.code_sha256) != Some(&sha256) {
+            let planned = plan.functions.get(task);
+            if planned.map(|it| &it.code_sha256) != Some(&sha256) {
                 return Err(stale(format!("the code of `{task}` is another one by now")));
+            }
+            if planned.map(|it| &it.settings_sha256) != Some(&self.settings_sha256(task)) {
+                return Err(stale(format!(
+                    "the workflow file says something else about `{task}` by now"
+                )));
             }
         }
         self.check(deployment).await?;
