@@ -411,6 +411,16 @@ pub(crate) struct OptimizeArguments {
     /// Stop searching before it takes longer than this
     #[arg(long, value_name = "MINUTES", value_parser = positive)]
     pub(crate) max_minutes: Option<f64>,
+    /// On AWS: measure on what production sends instead of sending requests. Each trial gets a share of production's
+    /// calls, and none any more as soon as it is shown to fail or to miss the latency objective. Nothing is verified
+    #[arg(long)]
+    pub(crate) from_traffic: bool,
+    /// With --from-traffic: share of production's calls that a trial gets
+    #[arg(long, value_name = "PERCENT", default_value_t = 10.0, value_parser = percent, requires = "from_traffic")]
+    pub(crate) traffic_share: f64,
+    /// Do not ask before money is spent
+    #[arg(long)]
+    pub(crate) yes: bool,
     /// Seed of payloads, orders and intervals
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,

@@ -17,6 +17,8 @@ const ATTEMPTS: u32 = 6;
 /// Longer than any invocation takes.
 const LONGEST_ANSWER: Duration = Duration::from_secs(930);
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(15);
+const PAUSE_EMULATED: Duration = Duration::from_millis(500);
 
 /// Clients for one endpoint.
 #[derive(Clone, Debug)]
@@ -144,6 +146,11 @@ impl Endpoint {
     #[must_use]
     pub fn is_emulated(&self) -> bool {
         self.url.starts_with("http://")
+    }
+
+    /// Pause between two looks at logs that grow. On AWS they are seconds late, and reading them has a price.
+    pub(crate) fn pause(&self) -> Duration {
+        if self.is_emulated() { PAUSE_EMULATED } else { PAUSE }
     }
 
     async fn emulated(settings: AwsSettings, url: &str) -> Self {

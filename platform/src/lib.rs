@@ -49,5 +49,6 @@ pub mod runtime_bench;
 pub mod simulation;
 pub mod status;
 pub mod traffic;
+pub mod traffic_lab;
 pub mod verify;
 mod workflow_file;

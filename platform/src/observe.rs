@@ -36,6 +36,18 @@ pub enum ObserveError {
         /// What the endpoint or the connection said.
         message: String,
     },
+    /// Production sent too little.
+    #[error(
+        "after {minutes:.0} min production has sent {seen} of {wanted} warm executions that a deployment was to have"
+    )]
+    TooFew {
+        /// Warm executions that were seen.
+        seen: usize,
+        /// Wanted.
+        wanted: usize,
+        /// Waited for so long.
+        minutes: f64,
+    },
     /// Log lines of some requests did not arrive.
     #[error(
         "the logs of {missing} of {sent} requests were still incomplete after {} s ({example}); check \

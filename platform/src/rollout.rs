@@ -16,15 +16,12 @@ use crate::plan::Predicted;
 use crate::project::Project;
 use crate::traffic::Traffic;
 
-/// Pause between two looks at the logs. On AWS they are seconds late, and reading them has a price.
-const PAUSE: Duration = Duration::from_secs(15);
-const PAUSE_EMULATED: Duration = Duration::from_millis(500);
 /// Of this much of the canary's executions the logs may be incomplete.
 const INCOMPLETE_SHARE: f64 = 0.2;
 /// Fewer than this many incomplete ones say nothing.
 const INCOMPLETE_LEAST: usize = 5;
 /// Events are read from this long before the rollout, because clocks differ.
-const CLOCK_MARGIN_MS: i64 = 5_000;
+pub(crate) const CLOCK_MARGIN_MS: i64 = 5_000;
 
 /// How a deployment is rolled out.
 #[derive(Clone, Debug, PartialEq)]
@@ -167,7 +164,7 @@ impl Roller<'_> {
                 tests.iter().map(|(_, test)| test.figures(Arm::Canary).executions).collect();
             let (decision, reasons) = loop {
                 if self.settings.executions > 0 {
-                    self.pause().await;
+                    tokio::time::sleep(self.endpoint.pause()).await;
                     for one in traffic.look().await? {
                         let test = tests.iter_mut().find(|(root, _)| ***root == one.root);
                         let arm = if one.deployment == 0 { Arm::Stable } else { Arm::Canary };
@@ -222,11 +219,6 @@ impl Roller<'_> {
             }
         }
         end(Decision::Promoted, Vec::new(), steps)
-    }
-
-    async fn pause(&self) {
-        let pause = if self.endpoint.is_emulated() { PAUSE_EMULATED } else { PAUSE };
-        tokio::time::sleep(pause).await;
     }
 
     /// A canary whose logs do not come cannot be judged, and something is wrong with it.

@@ -1,5 +1,8 @@
 //! `fuseline optimize`: the main job.
 
+use std::io::IsTerminal;
+use std::time::Duration;
+
 use local_backend::Server;
 use optimizer::aarc::AarcParameters;
 use optimizer::search::Standing;
@@ -10,8 +13,11 @@ use platform::deploy::Deployer;
 use platform::endpoint::Endpoint;
 use platform::lab::Lab;
 use platform::measure::{Bench, Effort};
-use platform::optimize::{self, Budget, Conditions, Optimized, Parameters, Strategy, Verification};
+use platform::optimize::{
+    self, Budget, Conditions, Optimized, Parameters, Prediction, Strategy, Verification,
+};
 use platform::project::Project;
+use platform::traffic_lab::{Allowance, TrafficLab};
 
 use crate::arguments::{Format, MemoryRange, OptimizeArguments, Platform, StrategyName};
 use crate::error::CliError;
@@ -26,6 +32,8 @@ const AARC: [Effort; 2] =
     [Effort { executions: 3, rounds: 1 }, Effort { executions: 20, rounds: 2 }];
 const AARC_SIMULATED: [Effort; 2] =
     [Effort { executions: 20, rounds: 1 }, Effort { executions: 100, rounds: 2 }];
+/// With --from-traffic, the longest wait for one deployment's executions, if --max-minutes says none.
+const LONGEST_TURN_MINUTES: f64 = 120.0;
 /// Memory sizes on Lambda if none are given, as in the thesis's experiments.
 const USUAL_RANGE: MemoryRange = MemoryRange { smallest_mb: 128, largest_mb: 1024, step_mb: 128 };
 
@@ -63,6 +71,10 @@ pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
         progress.line(&format!("{task} gets {offered}: {space} does not offer its {written}"));
     }
     let parameters = parameters(arguments, &project, choice, &progress)?;
+    check_traffic(arguments, &parameters)?;
+    if arguments.target.platform == Platform::Aws {
+        confirm(arguments, &Prediction::of(&project, &parameters), &progress)?;
+    }
     let job = Job { arguments, project: &project, parameters: &parameters, progress: &progress };
     if arguments.target.platform == Platform::Sim {
         return print(&job.simulate().await?, arguments.target.format);
@@ -77,7 +89,10 @@ pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
             sandbox: "unknown".into(),
             invoke_overhead: "as it is there".into(),
         };
-        let work = async |deployer: &Deployer<'_>| job.run(&endpoint, deployer, conditions).await;
+        let work = async |deployer: &Deployer<'_>| match arguments.from_traffic {
+            true => job.watch(&endpoint, deployer, conditions).await,
+            false => job.run(&endpoint, deployer, conditions).await,
+        };
         let left = "the last trial had them";
         session::leaving_unfused(&endpoint, &project, &arguments.target, left, work).await?
     } else {
@@ -86,6 +101,60 @@ pub(crate) async fn run(arguments: &OptimizeArguments) -> Result<(), CliError> {
             .await?
     };
     print(&optimized, arguments.target.format)
+}
+
+/// Refuses what cannot be measured on production's calls.
+fn check_traffic(arguments: &OptimizeArguments, parameters: &Parameters) -> Result<(), CliError> {
+    if !arguments.from_traffic {
+        return Ok(());
+    }
+    if arguments.target.platform != Platform::Aws {
+        return Err(CliError::usage(
+            "--from-traffic: production is on AWS",
+            "add --platform aws; with --endpoint http://… another server stands for it",
+        ));
+    }
+    if arguments.traffic_share >= 100.0 {
+        return Err(CliError::usage(
+            "--traffic-share: a trial cannot get all of production's calls",
+            "write less than 100",
+        ));
+    }
+    match parameters.strategy {
+        Strategy::Nested => Ok(()),
+        Strategy::Aarc => Err(CliError::usage(
+            "--from-traffic: what an orchestrator runs is not seen as a whole in the functions' logs",
+            "leave it out, and let Fuseline run the workflow",
+        )),
+    }
+}
+
+/// Says what it can cost, and asks for leave on AWS itself.
+fn confirm(
+    arguments: &OptimizeArguments,
+    prediction: &Prediction,
+    progress: &Progress,
+) -> Result<(), CliError> {
+    let limit = arguments.max_usd.map_or("nothing".to_owned(), |usd| format!("--max-usd {usd}"));
+    progress.line(&format!(
+        "at most {} executions, {:.2} $ if every function ran to its timeout with the most memory; {limit} limits it",
+        prediction.executions,
+        prediction.usd()
+    ));
+    if arguments.target.endpoint.is_some() || arguments.yes {
+        return Ok(());
+    }
+    let refused = |message: &str| CliError::usage(message, "say --yes, or lower --max-usd first");
+    if !std::io::stdin().is_terminal() {
+        return Err(refused("this would spend money, and nobody can be asked"));
+    }
+    progress.line("spend up to that? [y/N]");
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    match read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes") {
+        true => Ok(()),
+        false => Err(refused("not confirmed; nothing was spent")),
+    }
 }
 
 fn print(optimized: &Optimized, format: Format) -> Result<(), CliError> {
@@ -150,6 +219,7 @@ fn parameters(
         executions: arguments.max_executions,
         usd: arguments.max_usd,
         seconds: arguments.max_minutes.map(|minutes| minutes * 60.0),
+        dearest_usd: None,
     };
     let [trial, comparison] = match (strategy, arguments.target.platform) {
         (Strategy::Nested, _) => NESTED,
@@ -170,7 +240,7 @@ fn parameters(
             "raise it, or lower --comparison",
         ));
     }
-    Ok(Parameters {
+    let mut parameters = Parameters {
         strategy,
         prices,
         budget,
@@ -191,7 +261,12 @@ fn parameters(
             record_payloads: arguments.target.endpoint.is_none()
                 && arguments.target.platform == Platform::Local,
         },
-    })
+    };
+    // Elsewhere the limit stands for what it would cost, and searches may use it up.
+    if arguments.target.platform == Platform::Aws && arguments.target.endpoint.is_none() {
+        parameters.budget.dearest_usd = Some(Prediction::of(project, &parameters).dearest_usd);
+    }
+    Ok(parameters)
 }
 
 /// Where Algorithm 4.1 begins on this machine: with more vCPU than it has, functions would be billed for what
@@ -260,6 +335,38 @@ impl Job<'_> {
             self.progress,
         );
         self.optimize(&bench, conditions).await
+    }
+
+    /// On what production sends.
+    async fn watch(
+        &self,
+        endpoint: &Endpoint,
+        deployer: &Deployer<'_>,
+        conditions: Conditions,
+    ) -> Result<Optimized, CliError> {
+        let live = deployer.live().await;
+        let live = live.map_err(|error| CliError::failed("nothing was tried", &error))?;
+        let live = live.ok_or_else(|| {
+            CliError::usage(
+                format!("--from-traffic: {} is not deployed there", self.project.workflow.name()),
+                "deploy it first, and let production call the alias `live` of its entry",
+            )
+        })?;
+        let prices = self.parameters.prices.clone();
+        let share = self.arguments.traffic_share / 100.0;
+        let minutes = self.arguments.max_minutes.unwrap_or(LONGEST_TURN_MINUTES);
+        let patience = Duration::from_secs_f64(minutes * 60.0);
+        let allowance = Allowance { share, patience };
+        let lab = TrafficLab::new(
+            endpoint,
+            self.project,
+            deployer,
+            prices,
+            &live,
+            allowance,
+            self.progress,
+        );
+        self.optimize(&lab, conditions).await
     }
 
     async fn optimize(

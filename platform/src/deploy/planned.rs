@@ -75,7 +75,15 @@ impl Deployer<'_> {
         Ok(plan.sealed())
     }
 
-    /// What production calls; none if that is nothing of Fuseline's.
+    /// What production calls, with the versions that its aliases call; none if that is nothing of Fuseline's.
+    ///
+    /// # Errors
+    /// If the endpoint refuses.
+    pub async fn live(&self) -> Result<Option<Deployed>, DeployError> {
+        let live = self.parent().await?;
+        Ok(live.map(|(deployment, parent)| Deployed { deployment, versions: parent.versions }))
+    }
+
     async fn parent(&self) -> Result<Option<(Deployment, Parent)>, DeployError> {
         let Some(live) = status::live(self.endpoint, self.project).await? else { return Ok(None) };
         let mut versions = IndexMap::new();

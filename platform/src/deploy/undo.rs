@@ -1,6 +1,7 @@
 //! Ends an entry of the journal: finishes it, or undoes it in reverse.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use aws_sdk_lambda::error::ProvideErrorMetadata;
 use optimizer::workflow::TaskName;
@@ -11,6 +12,9 @@ use super::functions::variable;
 use super::{DeployError, Deployed, Deployer, WORKFLOW_VARIABLE, refused};
 use crate::change::{Change, FunctionSettings, Routing};
 use crate::journal::{Record, Undo};
+
+/// Longest wait for executions under way before the versions that they use are deleted.
+const LONGEST_DRAIN: Duration = Duration::from_secs(60);
 
 /// What was undone.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -70,7 +74,17 @@ impl Deployer<'_> {
     /// If the endpoint refuses, somebody else changed what is to be undone, or the journal cannot be written.
     pub async fn roll_back(&self) -> Result<Option<RolledBack>, DeployError> {
         let Some(entry) = self.changes.last() else { return Ok(None) };
+        let mut is_drained = true;
         for (_, undo) in entry.undo.iter().rev() {
+            match undo {
+                Undo::Alias { .. } => is_drained = false,
+                // What is under way may still call these versions.
+                Undo::DeleteVersions { .. } if !is_drained => {
+                    self.drain().await;
+                    is_drained = true;
+                }
+                _ => {}
+            }
             self.undo(undo).await?;
         }
         self.changes.end(Record::Undone)?;
@@ -80,6 +94,16 @@ impl Deployer<'_> {
             at: entry.at,
             was_finished: entry.is_finished,
         }))
+    }
+
+    /// Waits until executions have ended that began before an alias was moved, as long as the slowest function may
+    /// take, but no more than a minute. What stands for AWS has no production.
+    async fn drain(&self) {
+        if !self.endpoint.is_emulated() {
+            let slowest_ms = self.project.tasks.values().map(|task| task.timeout_ms).max();
+            let pause = Duration::from_millis(slowest_ms.unwrap_or(0)).min(LONGEST_DRAIN);
+            tokio::time::sleep(pause).await;
+        }
     }
 
     async fn undo(&self, undo: &Undo) -> Result<(), DeployError> {

@@ -13,6 +13,17 @@ pub struct Budget {
     pub usd: Option<f64>,
     /// Wall time, in seconds.
     pub seconds: Option<f64>,
+    /// What one execution can cost at most; none where spending costs nothing.
+    pub dearest_usd: Option<f64>,
+}
+
+/// Executions that are still to come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Planned {
+    /// Of the next trial, about whose cost little is known.
+    pub trial: u64,
+    /// Of the final comparison.
+    pub comparison: u64,
 }
 
 /// Which limit is reached.
@@ -28,10 +39,12 @@ pub enum Exhausted {
 
 impl Budget {
     /// The limit that would be passed if so many executions followed, each at the mean cost and wall
-    /// time of all those before or, if that is more, of the `last` trial's; before the first one they
-    /// are taken to cost nothing.
+    /// time of all those before or, if that is more, of the `last` trial's. Where money counts, those of the next
+    /// trial are taken to be as dear as can be, and so are all before the first one; otherwise these cost nothing.
     #[must_use]
-    pub fn exhausted_by(&self, spent: &Spent, last: &Spent, executions: u64) -> Option<Exhausted> {
+    pub fn exhausted_by(&self, spent: &Spent, last: &Spent, planned: Planned) -> Option<Exhausted> {
+        let Planned { trial, comparison } = planned;
+        let executions = trial + comparison;
         let mean = |spent: &Spent, what: fn(&Spent) -> f64| match spent.executions {
             0 => 0.0,
             count => what(spent) / count as f64,
@@ -43,7 +56,15 @@ impl Budget {
         {
             return Some(Exhausted::Executions(limit));
         }
-        if let Some(limit) = self.usd.filter(|limit| with(|spent| spent.usd) > *limit) {
+        let usd = match self.dearest_usd {
+            None => with(|spent| spent.usd),
+            Some(dearest) if spent.executions == 0 => dearest * executions as f64,
+            Some(dearest) => {
+                let mean = mean(spent, |it| it.usd).max(mean(last, |it| it.usd));
+                spent.usd + dearest * trial as f64 + mean * comparison as f64
+            }
+        };
+        if let Some(limit) = self.usd.filter(|limit| usd > *limit) {
             return Some(Exhausted::Usd(limit));
         }
         let seconds = self.seconds.filter(|limit| with(|spent| spent.seconds) > *limit);
@@ -70,7 +91,8 @@ mod tests {
         let spent = Spent { executions: 10, usd: 1.0, seconds: 60.0 };
         let none = Spent::default();
         let check = |budget: Budget, executions: u64, expect: Option<Exhausted>| {
-            assert_eq!(budget.exhausted_by(&spent, &none, executions), expect, "{budget:?}");
+            let planned = Planned { trial: executions, comparison: 0 };
+            assert_eq!(budget.exhausted_by(&spent, &none, planned), expect, "{budget:?}");
         };
         check(Budget::default(), 1_000_000, None);
         let executions = Budget { executions: Some(15), ..Budget::default() };
@@ -82,9 +104,16 @@ mod tests {
         let seconds = Budget { seconds: Some(90.0), ..Budget::default() };
         check(seconds, 5, None);
         check(seconds, 6, Some(Exhausted::Seconds(90.0)));
-        assert_eq!(usd.exhausted_by(&none, &none, 99), None, "nothing is known yet");
+        let planned = |trial, comparison| Planned { trial, comparison };
+        assert_eq!(usd.exhausted_by(&none, &none, planned(90, 9)), None, "nothing is known yet");
+        // Where money counts: 1 $ spent, 2 at 0.2 $ at most, 1 at 0.1 $ as before.
+        let dear = Budget { dearest_usd: Some(0.2), ..usd };
+        assert_eq!(dear.exhausted_by(&spent, &none, planned(2, 1)), None);
+        assert!(dear.exhausted_by(&spent, &none, planned(3, 0)).is_some());
+        assert_eq!(dear.exhausted_by(&none, &none, planned(3, 4)), None);
+        assert!(dear.exhausted_by(&none, &none, planned(3, 5)).is_some(), "before the first one");
         let slower = Spent { executions: 1, usd: 0.01, seconds: 12.0 };
-        let exhausted = |budget: Budget| budget.exhausted_by(&spent, &slower, 3);
+        let exhausted = |budget: Budget| budget.exhausted_by(&spent, &slower, planned(3, 0));
         assert_eq!((exhausted(usd), exhausted(seconds)), (None, Some(Exhausted::Seconds(90.0))));
         assert_eq!(Exhausted::Seconds(90.0).to_string(), "1.5 minutes");
     }

@@ -4,6 +4,7 @@
 mod budget;
 mod nested;
 mod orchestrated;
+mod prediction;
 mod report;
 mod run;
 
@@ -19,7 +20,8 @@ use crate::lab::Lab;
 use crate::measure::{Effort, MeasureError};
 use crate::project::Project;
 
-pub use self::budget::{Budget, Exhausted};
+pub use self::budget::{Budget, Exhausted, Planned};
+pub use self::prediction::Prediction;
 pub use self::report::{
     FunctionReport, Optimized, RecommendationReport, Report, Spent, TrialReport, Unreachable,
     resource_changes,

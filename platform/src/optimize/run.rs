@@ -8,7 +8,7 @@ use optimizer::measurement::Measurement;
 use optimizer::search::{Outcome, Recommendation, Search, Step, Trial};
 
 use super::report::{FunctionReport, RecommendationReport, Report, Spent, TrialReport};
-use super::{Conditions, Exhausted, Parameters};
+use super::{Conditions, Exhausted, Parameters, Planned};
 use crate::events::{Observer, RunEvent};
 use crate::lab::Lab;
 use crate::measure::{Effort, MeasureError};
@@ -116,8 +116,9 @@ impl<'a, L: Lab> Run<'a, L> {
     /// Whether so many more executions would pass a limit; remembers which.
     fn is_exhausted_by(&mut self, executions: u64) -> bool {
         self.spent.seconds = self.lab.seconds() - self.started_seconds;
-        let planned = executions
-            + super::least_executions(self.parameters.strategy, self.parameters.comparison);
+        let Parameters { strategy, comparison, .. } = self.parameters;
+        let comparison = super::least_executions(*strategy, *comparison);
+        let planned = Planned { trial: executions, comparison };
         self.exhausted = self.parameters.budget.exhausted_by(&self.spent, &self.last, planned);
         if let Some(limit) = self.exhausted {
             self.observer.on_event(RunEvent::BudgetSpent { limit: limit.to_string() });
