@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use local_backend::{InvokeOverhead, SandboxChoice};
 use optimizer::pointer::Pattern;
+use platform::bucket::Bucket;
 use platform::quantity::DurationUs;
 
 /// Makes serverless workflows cheaper and faster without touching their code.
@@ -127,6 +128,9 @@ pub(crate) struct TargetArguments {
     /// Profile of the AWS configuration files [default: as every AWS tool finds it]
     #[arg(long, value_name = "PROFILE")]
     pub(crate) profile: Option<String>,
+    /// On AWS: bucket of S3 in the functions' region, for packages above 50 MB; PREFIX/fuseline/ in it is ours
+    #[arg(long, value_name = "NAME[/PREFIX]")]
+    pub(crate) bucket: Option<Bucket>,
     /// How results are printed
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,

@@ -12,7 +12,7 @@ use optimizer::price::PriceBook;
 use optimizer::simulator::Overhead;
 use optimizer::workflow::Workflow;
 use platform::command;
-use platform::deploy::Deployer;
+use platform::deploy::{DeployError, Deployer};
 use platform::endpoint::{AwsSettings, Endpoint};
 use platform::events::{Observer, RunEvent};
 use platform::project::Project;
@@ -109,9 +109,13 @@ pub(crate) async fn endpoint(target: &TargetArguments) -> Result<Endpoint, CliEr
             "use it with `fuseline optimize` or `fuseline load`",
         ));
     }
-    let only_aws = [("--region", &target.region), ("--profile", &target.profile)];
+    let only_aws = [
+        ("--region", target.region.is_some()),
+        ("--profile", target.profile.is_some()),
+        ("--bucket", target.bucket.is_some()),
+    ];
     if target.platform == Platform::Local {
-        if let Some((option, _)) = only_aws.iter().find(|(_, value)| value.is_some()) {
+        if let Some((option, _)) = only_aws.iter().find(|(_, is_given)| *is_given) {
             return Err(CliError::usage(
                 format!("{option} says where on AWS"),
                 "add --platform aws, or leave it out",
@@ -237,6 +241,27 @@ pub(crate) fn ask_gate(
     Ok(())
 }
 
+/// What a deployer refuses before it changes anything. What the user can put right is wrong input.
+pub(crate) fn refused(error: &DeployError) -> CliError {
+    match error {
+        DeployError::Foreign(_)
+        | DeployError::NotAdoptable { .. }
+        | DeployError::NoRole(_)
+        | DeployError::NeedsBucket { .. }
+        | DeployError::NeedsImage { .. } => CliError::usage(
+            error.to_string(),
+            "nothing was changed; do what it says, and run the command again",
+        ),
+        DeployError::Bucket { message, .. } => CliError::usage(
+            format!("--bucket: {error}"),
+            platform::access::next_step(message).unwrap_or_else(|| {
+                "nothing was changed; name one that exists in the functions' region".into()
+            }),
+        ),
+        _ => CliError::failed("nothing was changed", error),
+    }
+}
+
 /// A deployer with this program's supervisor, and on AWS with a journal.
 pub(crate) fn deployer<'a>(
     endpoint: &'a Endpoint,
@@ -266,6 +291,7 @@ fn with_journal<'a>(
     match target.platform {
         Platform::Local | Platform::Sim => Ok(deployer),
         Platform::Aws => deployer
+            .with_bucket(target.bucket.clone())
             .journalled(&journals())
             .map_err(|error| CliError::failed("nothing was changed", &error)),
     }
@@ -284,6 +310,7 @@ pub(crate) async fn leaving_unfused<T>(
     let deployer = deployer(endpoint, project, target)?;
     let is_aws = target.platform == Platform::Aws;
     if is_aws {
+        deployer.check_trials().await.map_err(|error| refused(&error))?;
         deployer
             .begin_trials("measurement")
             .map_err(|error| CliError::failed("nothing was changed", &error))?;

@@ -39,10 +39,13 @@ pub(crate) fn with_action(message: &str, operation: &str) -> String {
     }
 }
 
-/// The IAM action of a Lambda operation: named alike, but for this one.
+/// The IAM action of an operation: of Lambda and named alike, but for these.
 fn action(operation: &str) -> String {
-    let name = if operation == "Invoke" { "InvokeFunction" } else { operation };
-    format!("lambda:{name}")
+    match operation {
+        "Invoke" => "lambda:InvokeFunction".into(),
+        "DeleteObject" | "GetObject" | "ListBucket" | "PutObject" => format!("s3:{operation}"),
+        _ => format!("lambda:{operation}"),
+    }
 }
 
 /// The action in AWS's "… is not authorized to perform: lambda:GetFunction on resource: …".

@@ -11,6 +11,7 @@ mod functions;
 mod layer;
 mod sizes;
 mod undo;
+mod upload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ use wire::payload::RECORD_PAYLOADS_VARIABLE;
 
 pub use self::adopt::Adoption;
 pub use self::undo::RolledBack;
+use crate::bucket::Bucket;
 use crate::bundle::{BundleError, bundle};
 use crate::change::Zip;
 use crate::changes::Changes;
@@ -68,6 +70,25 @@ pub enum DeployError {
         function: TaskName,
         /// Lambda's names of the runtimes.
         runtimes: BTreeSet<String>,
+    },
+    /// A package is too large for a call.
+    #[error(
+        "the package of `{function}` has {:.1} MB zipped, and Lambda takes 50 MB in a call; name a bucket of S3 in the functions' region, through which it can go: --bucket NAME[/PREFIX]",
+        *bytes as f64 / 1_048_576.0
+    )]
+    NeedsBucket {
+        /// Of which function.
+        function: String,
+        /// Its size, zipped, in bytes.
+        bytes: u64,
+    },
+    /// The bucket that was named cannot be used.
+    #[error("the bucket `{bucket}` cannot be used: {message}")]
+    Bucket {
+        /// Its name.
+        bucket: String,
+        /// What the endpoint or the connection said.
+        message: String,
     },
     /// The endpoint refused a step.
     #[error("{step} of function `{function}` failed: {message}")]
@@ -165,6 +186,8 @@ pub struct Deployer<'a> {
     records_payloads: bool,
     /// Whether functions that were not made by Fuseline are taken over.
     adoption: Adoption,
+    /// Where packages go that are too large for a call.
+    bucket: Option<Bucket>,
     /// Where changes go.
     changes: Arc<Changes>,
     /// Every task's own function as it was first deployed: where calls go that find no free
@@ -180,6 +203,8 @@ pub struct Deployer<'a> {
     kept: Mutex<BTreeMap<String, String>>,
     /// SHA-256 of the code that functions would have after a dry run's calls so far.
     pretended: Mutex<BTreeMap<String, String>>,
+    /// Keys of objects that are in the bucket, or would be in a dry run.
+    uploaded: Mutex<BTreeSet<String>>,
 }
 
 /// One function as it is to be.
@@ -207,6 +232,7 @@ impl<'a> Deployer<'a> {
             is_local,
             records_payloads: false,
             adoption: Adoption::Refused,
+            bucket: None,
             changes: Arc::new(Changes::Direct),
             own: Mutex::default(),
             bundles: Mutex::default(),
@@ -214,6 +240,7 @@ impl<'a> Deployer<'a> {
             sizes: Mutex::default(),
             kept: Mutex::default(),
             pretended: Mutex::default(),
+            uploaded: Mutex::default(),
         }
     }
 
@@ -259,6 +286,7 @@ impl<'a> Deployer<'a> {
             is_local: self.is_local,
             records_payloads: true,
             adoption: self.adoption,
+            bucket: self.bucket.clone(),
             changes: Arc::clone(&self.changes),
             own: Mutex::default(),
             bundles: Mutex::new(self.bundles.lock().expect("not poisoned").clone()),
@@ -266,6 +294,7 @@ impl<'a> Deployer<'a> {
             sizes: Mutex::default(),
             kept: Mutex::default(),
             pretended: Mutex::default(),
+            uploaded: Mutex::default(),
         }
     }
 
@@ -282,6 +311,7 @@ impl<'a> Deployer<'a> {
     /// # Errors
     /// If they cannot, the endpoint refuses, or the journal cannot be written.
     pub async fn begin(&self, deployment: &Deployment) -> Result<(), DeployError> {
+        self.check_packages(deployment).await?;
         self.check(deployment).await?;
         self.changes.begin("deploy", &deployment.to_string())
     }
@@ -469,7 +499,7 @@ impl<'a> Deployer<'a> {
         let supervisor = (!in_layer).then_some(self.supervisor.as_path());
         let bytes = bundle(self.project, supervisor, root, inlined)
             .map_err(|error| DeployError::Bundle(root.clone(), error))?;
-        let made = Zip { sha256: sha256(&bytes), bytes };
+        let made = Zip { sha256: sha256(&bytes), bytes: bytes.into() };
         self.bundles.lock().expect("not poisoned").insert(key, made.clone());
         Ok(made)
     }

@@ -7,6 +7,7 @@
 pub mod access;
 mod asl;
 pub mod assemble;
+pub mod bucket;
 pub mod bundle;
 mod change;
 mod changes;

@@ -1,10 +1,9 @@
 //! Sends a change once, as often as the SDK retries it.
 
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types;
 
-use super::{Change, Zip};
+use super::{Change, Code, object};
 use crate::deploy::aws_message;
 use crate::endpoint::Endpoint;
 
@@ -52,15 +51,14 @@ impl Change {
     ) -> Result<Answer, Failure> {
         let lambda = &endpoint.lambda;
         let revision = revision.map(str::to_owned);
-        let blob = |zip: &Zip| Blob::new(zip.bytes.clone());
         let done = Answer::default();
         Ok(match self {
             Self::CreateFunction { function_name, settings, code } => {
                 let architectures = settings.architectures.as_ref().map(|names| {
                     names.iter().map(|name| types::Architecture::from(name.as_str())).collect()
                 });
-                let code = types::FunctionCode::builder().zip_file(blob(code)).build();
-                let call = lambda.create_function().function_name(function_name).code(code);
+                let call = lambda.create_function().function_name(function_name);
+                let call = call.code(code.of_function());
                 call.set_runtime(settings.runtime.as_deref().map(types::Runtime::from))
                     .set_handler(settings.handler.clone())
                     .set_role(settings.role.clone())
@@ -79,7 +77,13 @@ impl Change {
             }
             Self::UpdateFunctionCode { function_name, code } => {
                 let call = lambda.update_function_code().function_name(function_name);
-                call.zip_file(blob(code)).set_revision_id(revision).send().await?;
+                let call = match code {
+                    Code::Zip(zip) => call.zip_file(zip.blob()),
+                    Code::Object { object, .. } => {
+                        call.s3_bucket(&object.bucket).s3_key(&object.key)
+                    }
+                };
+                call.set_revision_id(revision).send().await?;
                 done
             }
             Self::UpdateFunctionConfiguration { function_name, settings } => {
@@ -137,9 +141,9 @@ impl Change {
                 done
             }
             Self::PublishLayerVersion { layer_name, description, content, .. } => {
-                let zip = types::LayerVersionContentInput::builder().zip_file(blob(content));
                 let call = lambda.publish_layer_version().layer_name(layer_name);
-                let published = call.description(description).content(zip.build()).send().await?;
+                let call = call.description(description).content(content.of_layer());
+                let published = call.send().await?;
                 Answer { version: None, arn: published.layer_version_arn().map(str::to_owned) }
             }
             Self::DeleteLayerVersion { layer_name, version_number } => {
@@ -150,6 +154,14 @@ impl Change {
             Self::DeleteLogGroup { log_group_name } => {
                 let call = endpoint.logs.delete_log_group().log_group_name(log_group_name);
                 call.send().await?;
+                done
+            }
+            Self::PutObject { object, body, .. } => {
+                object::put(object, body, &endpoint.settings).await?;
+                done
+            }
+            Self::DeleteObject { object } => {
+                object::delete(object, &endpoint.settings).await?;
                 done
             }
         })

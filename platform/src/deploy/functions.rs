@@ -10,7 +10,9 @@ use optimizer::gate::Architecture;
 use optimizer::workflow::TaskName;
 
 use super::{DeployError, Deployer, WORKFLOW_VARIABLE, Wanted, refused};
-use crate::change::{Change, FileSystem, FunctionSettings, Network, Storage, Zip, versions};
+use crate::change::{
+    Change, Code, FileSystem, FunctionSettings, Network, Object, Storage, Zip, versions,
+};
 use crate::journal::Undo;
 use crate::package_form::{PackageForm, WRAPPER};
 
@@ -95,7 +97,8 @@ impl Deployer<'_> {
         }
         if settled.code_sha256() != Some(&bundle.sha256) {
             let function_name = name.to_owned();
-            let change = Change::UpdateFunctionCode { function_name, code: bundle.clone() };
+            let code = self.placed(name, bundle.clone()).await?;
+            let change = Change::UpdateFunctionCode { function_name, code };
             settled = self.make_and_settle(&change, &settled, undo.clone()).await?;
         }
         let settings = Box::new(match undo {
@@ -116,18 +119,33 @@ impl Deployer<'_> {
     ) -> Result<Existing, DeployError> {
         self.changes.make(self.endpoint, change, settled.revision_id(), undo).await?;
         let name = change.function();
+        let code = match change {
+            Change::CreateFunction { code, .. } | Change::UpdateFunctionCode { code, .. } => {
+                Some(code)
+            }
+            _ => None,
+        };
         if self.changes.is_dry() {
-            if let Change::CreateFunction { code, .. } | Change::UpdateFunctionCode { code, .. } =
-                change
-            {
-                let sha256 = code.sha256.clone();
+            if let Some(code) = code {
+                let sha256 = code.sha256().to_owned();
                 self.pretended.lock().expect("not poisoned").insert(name.to_owned(), sha256);
             }
             return Ok(self
                 .pretend(name, settled.environment())
                 .unwrap_or_else(|| settled.clone()));
         }
-        self.settled(change.step(), name).await
+        let settled = self.settled(change.step(), name).await?;
+        match code {
+            // Anybody who may write there could have put something else in its place.
+            Some(Code::Object { object, sha256 }) if settled.code_sha256() != Some(sha256) => {
+                let Object { bucket, key } = object;
+                let message = format!(
+                    "s3://{bucket}/{key} holds something else than it is named for; delete it and run the command again"
+                );
+                Err(DeployError::Code { function: name.to_owned(), message })
+            }
+            _ => Ok(settled),
+        }
     }
 
     /// The function as it is once nothing about it is pending; none if there is none. In a dry run, as it would be.
@@ -228,7 +246,7 @@ impl Deployer<'_> {
         let change = Change::CreateFunction {
             function_name: name.clone(),
             settings: Box::new(settings),
-            code: bundle.clone(),
+            code: self.placed(&wanted.task.0, bundle.clone()).await?,
         };
         let nothing = Existing::builder().build();
         let undo = Undo::DeleteFunction { function: name };

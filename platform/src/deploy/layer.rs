@@ -28,10 +28,12 @@ impl Deployer<'_> {
                 }
             }
             let after = newest.unwrap_or(0);
+            let zip = Zip { bytes: zip.into(), sha256 };
+            let content = self.placed(&name, zip).await?;
             let change = Change::PublishLayerVersion {
                 layer_name: name.clone(),
                 description: "Fuseline's supervisor".into(),
-                content: Zip { bytes: zip, sha256 },
+                content,
                 after,
             };
             let undo = Undo::DeleteLayerVersions { layer: name, after };

@@ -134,6 +134,7 @@ impl Deployer<'_> {
                 self.changes.make(self.endpoint, &change, None, None).await.map(drop)
             }
             Undo::Latest { function, version } => self.restore(function, version).await,
+            Undo::DeleteObject { object } => self.delete_object(object).await,
         }
     }
 
