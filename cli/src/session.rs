@@ -113,6 +113,7 @@ pub(crate) async fn endpoint(target: &TargetArguments) -> Result<Endpoint, CliEr
         ("--region", target.region.is_some()),
         ("--profile", target.profile.is_some()),
         ("--bucket", target.bucket.is_some()),
+        ("--repository", target.repository.is_some()),
     ];
     if target.platform == Platform::Local {
         if let Some((option, _)) = only_aws.iter().find(|(_, is_given)| *is_given) {
@@ -248,7 +249,8 @@ pub(crate) fn refused(error: &DeployError) -> CliError {
         | DeployError::NotAdoptable { .. }
         | DeployError::NoRole(_)
         | DeployError::NeedsBucket { .. }
-        | DeployError::NeedsImage { .. } => CliError::usage(
+        | DeployError::NeedsImage { .. }
+        | DeployError::OtherForm { .. } => CliError::usage(
             error.to_string(),
             "nothing was changed; do what it says, and run the command again",
         ),
@@ -257,6 +259,11 @@ pub(crate) fn refused(error: &DeployError) -> CliError {
             platform::access::next_step(message).unwrap_or_else(|| {
                 "nothing was changed; name one that exists in the functions' region".into()
             }),
+        ),
+        DeployError::Repository { message, .. } => CliError::usage(
+            format!("--repository: {error}"),
+            platform::access::next_step(message)
+                .unwrap_or_else(|| "nothing was changed; do what it says, or name another".into()),
         ),
         _ => CliError::failed("nothing was changed", error),
     }
@@ -292,6 +299,7 @@ fn with_journal<'a>(
         Platform::Local | Platform::Sim => Ok(deployer),
         Platform::Aws => deployer
             .with_bucket(target.bucket.clone())
+            .with_images(target.images())
             .journalled(&journals())
             .map_err(|error| CliError::failed("nothing was changed", &error)),
     }

@@ -44,6 +44,7 @@ fn action(operation: &str) -> String {
     match operation {
         "Invoke" => "lambda:InvokeFunction".into(),
         "DeleteObject" | "GetObject" | "ListBucket" | "PutObject" => format!("s3:{operation}"),
+        "GetAuthorizationToken" | "PutImage" => format!("ecr:{operation}"),
         _ => format!("lambda:{operation}"),
     }
 }

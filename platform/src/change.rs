@@ -15,6 +15,8 @@ pub(crate) use self::effect::versions;
 pub(crate) use self::send::{Answer, Failure};
 pub(crate) use self::settings::{FileSystem, FunctionSettings, Network, Storage};
 
+use crate::repository::Repository;
+
 /// What stands for the values of variables that are not ours, because they may be secrets.
 const MASK: &str = "***";
 /// How the names of our own variables start; their values are no secrets.
@@ -99,6 +101,15 @@ pub(crate) enum Change {
         #[serde(skip)]
         function_name: String,
     },
+    /// Of a registry: an image that was built here, with its layers.
+    PutImage {
+        #[serde(serialize_with = "shown_repository")]
+        repository: Repository,
+        image_tag: String,
+        /// What consists of it; not sent.
+        #[serde(skip)]
+        function_name: String,
+    },
     /// Of S3.
     DeleteObject {
         #[serde(flatten)]
@@ -139,6 +150,7 @@ impl Change {
             Self::DeleteLogGroup { .. } => "DeleteLogGroup",
             Self::PutObject { .. } => "PutObject",
             Self::DeleteObject { .. } => "DeleteObject",
+            Self::PutImage { .. } => "PutImage",
         }
     }
 
@@ -161,6 +173,7 @@ impl Change {
             Self::DeleteLogGroup { .. } => "removal of the log group",
             Self::PutObject { .. } => "upload of the code",
             Self::DeleteObject { .. } => "removal of the code in S3",
+            Self::PutImage { .. } => "push of the image",
         }
     }
 
@@ -177,7 +190,8 @@ impl Change {
             | Self::DeleteFunction { function_name, .. }
             | Self::PutFunctionConcurrency { function_name, .. }
             | Self::DeleteFunctionConcurrency { function_name }
-            | Self::PutObject { function_name, .. } => function_name,
+            | Self::PutObject { function_name, .. }
+            | Self::PutImage { function_name, .. } => function_name,
             Self::PublishLayerVersion { layer_name, .. }
             | Self::DeleteLayerVersion { layer_name, .. } => layer_name,
             Self::DeleteLogGroup { log_group_name } => log_group_name,
@@ -201,6 +215,13 @@ impl Change {
 
 fn shown_zip<S: serde::Serializer>(zip: &Zip, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&zip.shown())
+}
+
+fn shown_repository<S: serde::Serializer>(
+    repository: &Repository,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(repository)
 }
 
 #[cfg(test)]

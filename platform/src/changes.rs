@@ -177,6 +177,10 @@ fn pretended(change: &Change) -> Answer {
         Change::PublishLayerVersion { .. } => {
             Answer { version: None, arn: Some(format!("<version of {function}>")) }
         }
+        Change::PutImage { repository, image_tag, .. } => {
+            let uri = format!("{repository}@<digest of {image_tag}>");
+            Answer { version: None, arn: Some(uri) }
+        }
         _ => Answer::default(),
     }
 }

@@ -45,6 +45,12 @@ pub(crate) enum Code {
         /// Of the zip in it, as Lambda gives it: base64.
         sha256: String,
     },
+    /// A container image in a registry, named by its digest.
+    Image {
+        uri: String,
+        /// The digest in hex, as Lambda gives it for images.
+        sha256: String,
+    },
 }
 
 impl Code {
@@ -52,7 +58,7 @@ impl Code {
     pub(crate) fn sha256(&self) -> &str {
         match self {
             Self::Zip(zip) => &zip.sha256,
-            Self::Object { sha256, .. } => sha256,
+            Self::Object { sha256, .. } | Self::Image { sha256, .. } => sha256,
         }
     }
 
@@ -61,8 +67,16 @@ impl Code {
         match self {
             Self::Zip(zip) => code.zip_file(zip.blob()),
             Self::Object { object, .. } => code.s3_bucket(&object.bucket).s3_key(&object.key),
+            Self::Image { uri, .. } => code.image_uri(uri),
         }
         .build()
+    }
+
+    pub(super) fn package_type(&self) -> types::PackageType {
+        match self {
+            Self::Image { .. } => types::PackageType::Image,
+            Self::Zip(_) | Self::Object { .. } => types::PackageType::Zip,
+        }
     }
 
     pub(super) fn of_layer(&self) -> types::LayerVersionContentInput {
@@ -70,6 +84,8 @@ impl Code {
         match self {
             Self::Zip(zip) => content.zip_file(zip.blob()),
             Self::Object { object, .. } => content.s3_bucket(&object.bucket).s3_key(&object.key),
+            // Layers are no images.
+            Self::Image { .. } => content,
         }
         .build()
     }
@@ -82,6 +98,7 @@ impl Serialize for Code {
             Self::Object { object, .. } => {
                 BTreeMap::from([("S3Bucket", object.bucket.clone()), ("S3Key", object.key.clone())])
             }
+            Self::Image { uri, .. } => BTreeMap::from([("ImageUri", uri.clone())]),
         };
         parameters.serialize(serializer)
     }

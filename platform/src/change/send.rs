@@ -5,14 +5,17 @@ use aws_sdk_lambda::types;
 
 use super::{Change, Code, object};
 use crate::deploy::aws_message;
-use crate::endpoint::Endpoint;
+use crate::docker;
+use crate::endpoint::{AwsSettings, Endpoint};
+use crate::registry::Registry;
+use crate::repository::Repository;
 
 /// What a change gave.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Answer {
     /// The version that was published.
     pub(crate) version: Option<String>,
-    /// The ARN of the layer that was published.
+    /// The ARN of the layer that was published, or the image that was pushed, by its digest.
     pub(crate) arn: Option<String>,
 }
 
@@ -42,6 +45,18 @@ where
     }
 }
 
+/// Pushes an image that was built here; returns it by its digest.
+async fn put_image(
+    repository: &Repository,
+    tag: &str,
+    aws: &AwsSettings,
+) -> Result<String, Failure> {
+    let failed = |message| Failure { code: None, message, is_ambiguous: true };
+    let registry = Registry::of(repository, aws).await.map_err(failed)?;
+    let digest = docker::push(repository, tag, registry.login()).await.map_err(failed)?;
+    Ok(format!("{repository}@{digest}"))
+}
+
 impl Change {
     /// Sends it. `revision` is what the function or alias has to be at, where the operation takes that.
     pub(crate) async fn send(
@@ -58,7 +73,7 @@ impl Change {
                     names.iter().map(|name| types::Architecture::from(name.as_str())).collect()
                 });
                 let call = lambda.create_function().function_name(function_name);
-                let call = call.code(code.of_function());
+                let call = call.code(code.of_function()).package_type(code.package_type());
                 call.set_runtime(settings.runtime.as_deref().map(types::Runtime::from))
                     .set_handler(settings.handler.clone())
                     .set_role(settings.role.clone())
@@ -82,6 +97,7 @@ impl Change {
                     Code::Object { object, .. } => {
                         call.s3_bucket(&object.bucket).s3_key(&object.key)
                     }
+                    Code::Image { uri, .. } => call.image_uri(uri),
                 };
                 call.set_revision_id(revision).send().await?;
                 done
@@ -157,11 +173,15 @@ impl Change {
                 done
             }
             Self::PutObject { object, body, .. } => {
-                object::put(object, body, &endpoint.settings).await?;
+                Box::pin(object::put(object, body, &endpoint.settings)).await?;
                 done
             }
+            Self::PutImage { repository, image_tag, .. } => {
+                let uri = Box::pin(put_image(repository, image_tag, &endpoint.settings)).await?;
+                Answer { version: None, arn: Some(uri) }
+            }
             Self::DeleteObject { object } => {
-                object::delete(object, &endpoint.settings).await?;
+                Box::pin(object::delete(object, &endpoint.settings)).await?;
                 done
             }
         })

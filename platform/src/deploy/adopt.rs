@@ -56,6 +56,7 @@ impl Deployer<'_> {
                 continue;
             };
             if self.is_ours(&existing) && self.original_of(&existing).is_none() {
+                self.check_form(task, existing.package_type())?;
                 continue;
             }
             if !self.is_ours(&existing) {
@@ -107,7 +108,7 @@ impl Deployer<'_> {
             self.check_adoptable(task, existing).await?;
             // On the way back it has to be in S3 if it is large.
             let code = self.keep_code(name).await?;
-            self.placed(name, code).await?;
+            self.place(name, code).await?;
         }
         let version = self.publish_as_it_is(name, existing, Some(KEPT.to_owned())).await?;
         self.kept.lock().expect("not poisoned").insert(name.to_owned(), version.clone());

@@ -11,7 +11,7 @@ use optimizer::workflow::TaskName;
 
 use super::{DeployError, Deployer, WORKFLOW_VARIABLE, Wanted, refused};
 use crate::change::{
-    Change, Code, FileSystem, FunctionSettings, Network, Object, Storage, Zip, versions,
+    Change, Code, FileSystem, FunctionSettings, Network, Object, Storage, versions,
 };
 use crate::journal::Undo;
 use crate::package_form::{PackageForm, WRAPPER};
@@ -34,14 +34,14 @@ impl Deployer<'_> {
         wanted: &Wanted<'_>,
         created: &mut Vec<String>,
     ) -> Result<String, DeployError> {
-        let bundle = self.bundle(wanted.task, wanted.inlined)?;
+        let package = Box::pin(self.package(wanted.task, wanted.inlined)).await?;
         let name = wanted.task.0.as_str();
         let settled = match self.existing(name).await? {
             None => {
                 created.push(name.to_owned());
-                self.create(wanted, &bundle).await?
+                self.create(wanted, package).await?
             }
-            Some(existing) => self.update(wanted, &bundle, &existing).await?,
+            Some(existing) => self.update(wanted, &package, &existing).await?,
         };
         self.publish_as_it_is(name, &settled, None).await
     }
@@ -82,7 +82,7 @@ impl Deployer<'_> {
     pub(super) async fn update(
         &self,
         wanted: &Wanted<'_>,
-        bundle: &Zip,
+        package: &Code,
         existing: &Existing,
     ) -> Result<Existing, DeployError> {
         let name = wanted.task.0.as_str();
@@ -95,9 +95,9 @@ impl Deployer<'_> {
             // Publishing the version that is kept has changed its revision.
             settled = self.existing(name).await?.unwrap_or(settled);
         }
-        if settled.code_sha256() != Some(&bundle.sha256) {
+        if settled.code_sha256() != Some(package.sha256()) {
             let function_name = name.to_owned();
-            let code = self.placed(name, bundle.clone()).await?;
+            let code = self.placed(name, package.clone()).await?;
             let change = Change::UpdateFunctionCode { function_name, code };
             settled = self.make_and_settle(&change, &settled, undo.clone()).await?;
         }
@@ -193,12 +193,14 @@ impl Deployer<'_> {
         // The safety gate has seen to it that its other tasks need no more.
         let mut layers = task.configuration.layers.clone();
         self.add_wrapper(wanted, &mut variables, &mut layers).await?;
+        let is_image = matches!(wanted.form, PackageForm::Image { .. });
         let configuration = &task.configuration;
         let vpc = configuration.vpc.clone();
         let settings = FunctionSettings {
             runtime: wanted.form.runtime().map(str::to_owned),
-            handler: Some(task.handler.clone()),
-            layers: Some(layers),
+            // An image has neither.
+            handler: (!is_image).then(|| task.handler.clone()),
+            layers: (!is_image).then_some(layers),
             description: Some(self.description(wanted)),
             memory_size: Some(wanted.resources.memory.0 as i32),
             timeout: Some((task.timeout_ms / 1000) as i32),
@@ -231,7 +233,7 @@ impl Deployer<'_> {
         Ok(())
     }
 
-    async fn create(&self, wanted: &Wanted<'_>, bundle: &Zip) -> Result<Existing, DeployError> {
+    async fn create(&self, wanted: &Wanted<'_>, package: Code) -> Result<Existing, DeployError> {
         let task = &self.project.tasks[wanted.task];
         let name = wanted.task.0.clone();
         let architecture = match task.configuration.architecture {
@@ -246,7 +248,7 @@ impl Deployer<'_> {
         let change = Change::CreateFunction {
             function_name: name.clone(),
             settings: Box::new(settings),
-            code: self.placed(&wanted.task.0, bundle.clone()).await?,
+            code: self.placed(&wanted.task.0, package).await?,
         };
         let nothing = Existing::builder().build();
         let undo = Undo::DeleteFunction { function: name };

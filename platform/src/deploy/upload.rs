@@ -33,9 +33,10 @@ impl Deployer<'_> {
     /// # Errors
     /// If a package cannot be made, or no bucket is named and all of them in one would be too large for a call.
     pub async fn check_trials(&self) -> Result<(), DeployError> {
+        self.choose_forms_of_trials().await?;
         let mut all = 0;
         for task in self.project.tasks.keys() {
-            all += self.bundle(task, &[])?.bytes.len() as u64;
+            all += self.prepare(task, &[]).await?;
         }
         self.check_size(&format!("{}` with all tasks in it", self.project.workflow.entry()), all)?;
         self.check_packages(&Deployment::unfused(&self.project.workflow)).await
@@ -48,7 +49,7 @@ impl Deployer<'_> {
         let own = self.project.tasks.keys().map(|task| (task, &[][..]));
         let mut is_bucket_needed = false;
         for (root, inlined) in own.chain(functions) {
-            let bytes = self.bundle(root, inlined)?.bytes.len() as u64;
+            let bytes = self.prepare(root, inlined).await?;
             self.check_size(&root.0, bytes)?;
             is_bucket_needed |= self.is_large(bytes);
         }
@@ -66,12 +67,15 @@ impl Deployer<'_> {
         }
     }
 
-    /// Where Lambda gets a zip from: uploaded first if it is large and not there yet.
-    pub(super) async fn placed(&self, function: &str, zip: Zip) -> Result<Code, DeployError> {
-        Ok(self.place(function, zip).await?.0)
+    /// A package where Lambda gets it from: a zip is uploaded first if it is large and not there yet.
+    pub(super) async fn placed(&self, function: &str, code: Code) -> Result<Code, DeployError> {
+        match code {
+            Code::Zip(zip) => Ok(self.place(function, zip).await?.0),
+            other => Ok(other),
+        }
     }
 
-    /// As [`Deployer::placed`], with the object that was uploaded for it, if one was.
+    /// As [`Deployer::placed`] for a zip, with the object that was uploaded for it, if one was.
     pub(super) async fn place(
         &self,
         function: &str,
