@@ -180,9 +180,8 @@ fn upload(
             }
             Some(UploadFault::Hang) => loop {
                 std::thread::sleep(std::time::Duration::from_millis(50));
-                if content.lock().ok()?.fault.is_none() {
-                    return None;
-                }
+                // It ends when the fault does.
+                content.lock().ok()?.fault?;
             },
             Some(UploadFault::Refuse) | None => {}
         }
