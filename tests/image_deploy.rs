@@ -110,7 +110,9 @@ fn images_are_pushed_and_named_by_digest() {
     let place = Place(emulator.endpoint.clone());
     base(state.path());
 
-    workflow.refused(&["deploy", "--setup", FUSED], 2, "--repository and --base-image");
+    for command in [&["deploy", "--setup", FUSED][..], &["verify"]] {
+        workflow.refused(command, 2, "--repository and --base-image");
+    }
     let refuse = |repository: &str, base: &str, code: i32, expect: &str| {
         let images = ["--repository", repository, "--base-image", base];
         workflow.refused(&[&["deploy", "--setup", FUSED][..], &images].concat(), code, expect);
@@ -118,7 +120,7 @@ fn images_are_pushed_and_named_by_digest() {
     refuse("fuseline", BASE, 2, "`fuseline` is no repository");
     refuse("127.0.0.1:1/fuseline", BASE, 2, "the repository `127.0.0.1:1/fuseline` cannot be used");
     refuse(&workflow.repository, "x y", 2, "--base-image");
-    refuse(&workflow.repository, &format!("{}/none", registry.host), 1, "`docker build` failed");
+    refuse(&workflow.repository, &format!("{}/none", registry.host), 2, "cannot be pulled");
     registry.disturb(Some(UploadFault::Refuse));
     let dry = workflow.ok(&workflow.fuse(&["--dry-run", "--format", "json"])).json();
     let calls = dry["calls"].as_array().unwrap();

@@ -15,6 +15,7 @@ use platform::command;
 use platform::deploy::{DeployError, Deployer};
 use platform::endpoint::{AwsSettings, Endpoint};
 use platform::events::{Observer, RunEvent};
+use platform::package_form::PackageForm;
 use platform::project::Project;
 use platform::simulation::Simulation;
 use platform::status;
@@ -265,8 +266,31 @@ pub(crate) fn refused(error: &DeployError) -> CliError {
             platform::access::next_step(message)
                 .unwrap_or_else(|| "nothing was changed; do what it says, or name another".into()),
         ),
+        DeployError::BaseImage { .. } => CliError::usage(
+            format!("--base-image: {error}"),
+            "nothing was changed; build it as docs/IMAGES.md says, or correct its name",
+        ),
         _ => CliError::failed("nothing was changed", error),
     }
+}
+
+/// Refuses a deployment that needs container images on AWS if nothing says where those go.
+pub(crate) fn check_images(
+    project: &Project,
+    deployment: &Deployment,
+    target: &TargetArguments,
+) -> Result<(), CliError> {
+    if target.platform != Platform::Aws || target.images().is_some() {
+        return Ok(());
+    }
+    for (root, function) in deployment.functions() {
+        let tasks = std::iter::once(root).chain(&function.inlined);
+        let runtimes = tasks.map(|task| project.tasks[task].runtime.as_str());
+        if let PackageForm::Image { runtimes } = PackageForm::of(runtimes) {
+            return Err(refused(&DeployError::NeedsImage { function: root.clone(), runtimes }));
+        }
+    }
+    Ok(())
 }
 
 /// A deployer with this program's supervisor, and on AWS with a journal.

@@ -93,6 +93,14 @@ pub enum DeployError {
         /// What Docker said.
         message: String,
     },
+    /// The base image that was named cannot be had.
+    #[error("the base image `{base}` is not on this machine and cannot be pulled: {message}")]
+    BaseImage {
+        /// As Docker names it.
+        base: String,
+        /// What Docker said.
+        message: String,
+    },
     /// The repository that was named cannot be used.
     #[error("the repository `{repository}` cannot be used: {message}")]
     Repository {

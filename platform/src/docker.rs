@@ -31,6 +31,21 @@ pub(crate) async fn image_id(reference: &str) -> Option<String> {
     said(&["image", "inspect", "--format", "{{.Id}}", reference]).await
 }
 
+/// Has an image on this machine; returns what identifies it.
+pub(crate) async fn pulled(reference: &str) -> Result<String, String> {
+    if let Some(id) = image_id(reference).await {
+        return Ok(id);
+    }
+    let pulled = Command::new("docker")
+        .args(["pull", "--quiet", reference])
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&pulled.stderr).trim().to_owned();
+    image_id(reference).await.ok_or(said)
+}
+
 /// Whether Docker can be used, and else why not.
 pub(crate) async fn check() -> Result<(), String> {
     let asked = Command::new("docker")

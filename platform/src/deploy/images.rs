@@ -198,8 +198,14 @@ impl Deployer<'_> {
         let context = image::context(self.project, &self.supervisor, root, inlined, runtimes)
             .map_err(|error| DeployError::Bundle(root.clone(), error))?;
         // A base that was built again under the same name makes other images.
-        let base = docker::image_id(&settings.base).await;
-        let hash = context.hash(base.as_deref().unwrap_or(&settings.base));
+        let base = match self.changes.is_dry() {
+            true => docker::image_id(&settings.base).await.unwrap_or_default(),
+            false => docker::pulled(&settings.base).await.map_err(|message| {
+                let base = settings.base.clone();
+                DeployError::BaseImage { base, message }
+            })?,
+        };
+        let hash = context.hash(&base);
         let tag = tag(self.project.workflow.name(), &root.0, &hash);
         let registry = self.registry(settings).await?;
         let digest = registry.digest(&tag).await.map_err(|message| DeployError::Repository {
