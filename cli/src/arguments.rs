@@ -6,8 +6,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use local_backend::{InvokeOverhead, SandboxChoice};
 use optimizer::pointer::Pattern;
+use platform::bucket::Bucket;
 use platform::export::Form;
+use platform::image::ImageSettings;
 use platform::quantity::DurationUs;
+use platform::repository::Repository;
 
 /// Makes serverless workflows cheaper and faster without touching their code.
 ///
@@ -144,12 +147,28 @@ pub(crate) struct TargetArguments {
     /// Profile of the AWS configuration files [default: as every AWS tool finds it]
     #[arg(long, value_name = "PROFILE")]
     pub(crate) profile: Option<String>,
+    /// On AWS: bucket of S3 in the functions' region, for packages above 50 MB; PREFIX/fuseline/ in it is ours
+    #[arg(long, value_name = "NAME[/PREFIX]")]
+    pub(crate) bucket: Option<Bucket>,
+    /// On AWS: repository of ECR for functions that have to be container images, because they hold tasks of several
+    /// managed runtimes; docs/IMAGES.md says more
+    #[arg(long, value_name = "REPOSITORY", requires = "base_image")]
+    pub(crate) repository: Option<Repository>,
+    /// With --repository: image with the runtimes, which those are built on
+    #[arg(long, value_name = "IMAGE", requires = "repository", value_parser = image_name)]
+    pub(crate) base_image: Option<String>,
     /// How results are printed
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
 
 impl TargetArguments {
+    /// How functions become container images.
+    pub(crate) fn images(&self) -> Option<ImageSettings> {
+        let (repository, base) = (self.repository.clone()?, self.base_image.clone()?);
+        Some(ImageSettings { repository, base })
+    }
+
     /// Whether functions run on the local backend, which can share folders of this machine with
     /// them.
     pub(crate) fn endpoint_is_local(&self) -> bool {
@@ -570,6 +589,17 @@ fn retry_delays(text: &str) -> Result<RetryDelays, String> {
     let (first, second) = text.split_once(',').ok_or("write two durations, such as 1min,2min")?;
     let duration = |text: &str| duration(text.trim()).map_err(|error| error.to_string());
     Ok(RetryDelays([duration(first)?, duration(second)?]))
+}
+
+/// A name that is no option of Docker's.
+fn image_name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
+    match text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(fits) {
+        true => Ok(text.to_owned()),
+        false => {
+            Err("write it as Docker does, such as fuseline-runtimes or registry/name:tag".into())
+        }
+    }
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -12,9 +12,10 @@ use optimizer::price::PriceBook;
 use optimizer::simulator::Overhead;
 use optimizer::workflow::Workflow;
 use platform::command;
-use platform::deploy::Deployer;
+use platform::deploy::{DeployError, Deployer};
 use platform::endpoint::{AwsSettings, Endpoint};
 use platform::events::{Observer, RunEvent};
+use platform::package_form::PackageForm;
 use platform::project::Project;
 use platform::simulation::Simulation;
 use platform::status;
@@ -109,9 +110,14 @@ pub(crate) async fn endpoint(target: &TargetArguments) -> Result<Endpoint, CliEr
             "use it with `fuseline optimize` or `fuseline load`",
         ));
     }
-    let only_aws = [("--region", &target.region), ("--profile", &target.profile)];
+    let only_aws = [
+        ("--region", target.region.is_some()),
+        ("--profile", target.profile.is_some()),
+        ("--bucket", target.bucket.is_some()),
+        ("--repository", target.repository.is_some()),
+    ];
     if target.platform == Platform::Local {
-        if let Some((option, _)) = only_aws.iter().find(|(_, value)| value.is_some()) {
+        if let Some((option, _)) = only_aws.iter().find(|(_, is_given)| *is_given) {
             return Err(CliError::usage(
                 format!("{option} says where on AWS"),
                 "add --platform aws, or leave it out",
@@ -237,6 +243,59 @@ pub(crate) fn ask_gate(
     Ok(())
 }
 
+/// What a deployer refuses before it changes anything. What the user can put right is wrong input.
+pub(crate) fn refused(error: &DeployError) -> CliError {
+    match error {
+        DeployError::Foreign(_)
+        | DeployError::NotAdoptable { .. }
+        | DeployError::NoRole(_)
+        | DeployError::NeedsBucket { .. }
+        | DeployError::NeedsImage { .. }
+        | DeployError::OtherForm { .. }
+        | DeployError::Stale { .. }
+        | DeployError::Unpublished(_)
+        | DeployError::Interrupted(_) => CliError::usage(
+            error.to_string(),
+            "nothing was changed; do what it says, and run the command again",
+        ),
+        DeployError::Bucket { message, .. } => CliError::usage(
+            format!("--bucket: {error}"),
+            platform::access::next_step(message).unwrap_or_else(|| {
+                "nothing was changed; name one that exists in the functions' region".into()
+            }),
+        ),
+        DeployError::Repository { message, .. } => CliError::usage(
+            format!("--repository: {error}"),
+            platform::access::next_step(message)
+                .unwrap_or_else(|| "nothing was changed; do what it says, or name another".into()),
+        ),
+        DeployError::BaseImage { .. } => CliError::usage(
+            format!("--base-image: {error}"),
+            "nothing was changed; build it as docs/IMAGES.md says, or correct its name",
+        ),
+        _ => CliError::failed("nothing was changed", error),
+    }
+}
+
+/// Refuses a deployment that needs container images on AWS if nothing says where those go.
+pub(crate) fn check_images(
+    project: &Project,
+    deployment: &Deployment,
+    target: &TargetArguments,
+) -> Result<(), CliError> {
+    if target.platform != Platform::Aws || target.images().is_some() {
+        return Ok(());
+    }
+    for (root, function) in deployment.functions() {
+        let tasks = std::iter::once(root).chain(&function.inlined);
+        let runtimes = tasks.map(|task| project.tasks[task].runtime.as_str());
+        if let PackageForm::Image { runtimes } = PackageForm::of(runtimes) {
+            return Err(refused(&DeployError::NeedsImage { function: root.clone(), runtimes }));
+        }
+    }
+    Ok(())
+}
+
 /// A deployer with this program's supervisor, and on AWS with a journal.
 pub(crate) fn deployer<'a>(
     endpoint: &'a Endpoint,
@@ -266,6 +325,8 @@ fn with_journal<'a>(
     match target.platform {
         Platform::Local | Platform::Sim => Ok(deployer),
         Platform::Aws => deployer
+            .with_bucket(target.bucket.clone())
+            .with_images(target.images())
             .journalled(&journals())
             .map_err(|error| CliError::failed("nothing was changed", &error)),
     }
@@ -284,6 +345,7 @@ pub(crate) async fn leaving_unfused<T>(
     let deployer = deployer(endpoint, project, target)?;
     let is_aws = target.platform == Platform::Aws;
     if is_aws {
+        deployer.check_trials().await.map_err(|error| refused(&error))?;
         deployer
             .begin_trials("measurement")
             .map_err(|error| CliError::failed("nothing was changed", &error))?;

@@ -39,13 +39,15 @@ pub(crate) fn with_action(message: &str, operation: &str) -> String {
     }
 }
 
-/// The IAM action of an operation: Lambda's are named alike, but for one; others come with their service.
+/// The IAM action of an operation: of Lambda and named alike, but for these; some come with their service.
 fn action(operation: &str) -> String {
-    if operation.contains(':') {
-        return operation.to_owned();
+    match operation {
+        _ if operation.contains(':') => operation.to_owned(),
+        "Invoke" => "lambda:InvokeFunction".into(),
+        "DeleteObject" | "GetObject" | "ListBucket" | "PutObject" => format!("s3:{operation}"),
+        "GetAuthorizationToken" | "PutImage" => format!("ecr:{operation}"),
+        _ => format!("lambda:{operation}"),
     }
-    let name = if operation == "Invoke" { "InvokeFunction" } else { operation };
-    format!("lambda:{name}")
 }
 
 /// The action in AWS's "… is not authorized to perform: lambda:GetFunction on resource: …".

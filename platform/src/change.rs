@@ -1,38 +1,26 @@
 //! Changes at a Lambda endpoint: each is one call, known before it is made, so that it can be shown, written to a
 //! journal, repeated and undone.
 
+mod code;
 mod effect;
+pub(crate) mod object;
 mod send;
 mod settings;
-
-use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
 
+pub(crate) use self::code::{Code, Object, Zip};
 pub(crate) use self::effect::{versions, weights};
 pub(crate) use self::send::{Answer, Failure};
 pub(crate) use self::settings::{FileSystem, FunctionSettings, Network, Routing, Storage};
+
+use crate::repository::Repository;
 
 /// What stands for the values of variables that are not ours, because they may be secrets.
 const MASK: &str = "***";
 /// How the names of our own variables start; their values are no secrets.
 const OUR_VARIABLES: &str = "FUSELINE_";
-
-/// A function's code or a layer's content.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Zip {
-    pub(crate) bytes: Vec<u8>,
-    /// As Lambda gives it: base64.
-    pub(crate) sha256: String,
-}
-
-impl Serialize for Zip {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = format!("{} bytes, SHA-256 {}", self.bytes.len(), self.sha256);
-        BTreeMap::from([("ZipFile", text)]).serialize(serializer)
-    }
-}
 
 /// One call that changes something, with Lambda's names of operation and parameters.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -42,11 +30,11 @@ pub(crate) enum Change {
         function_name: String,
         #[serde(flatten)]
         settings: Box<FunctionSettings>,
-        code: Zip,
+        code: Code,
     },
     UpdateFunctionCode {
         function_name: String,
-        code: Zip,
+        code: Code,
     },
     UpdateFunctionConfiguration {
         function_name: String,
@@ -93,7 +81,7 @@ pub(crate) enum Change {
     PublishLayerVersion {
         layer_name: String,
         description: String,
-        content: Zip,
+        content: Code,
         /// Newest version before; not sent.
         #[serde(skip)]
         after: i64,
@@ -131,6 +119,30 @@ pub(crate) enum Change {
     },
     DeleteRole {
         role_name: String,
+    },
+    /// Of S3.
+    PutObject {
+        #[serde(flatten)]
+        object: Object,
+        #[serde(serialize_with = "shown_zip")]
+        body: Zip,
+        /// What consists of it; not sent.
+        #[serde(skip)]
+        function_name: String,
+    },
+    /// Of a registry: an image that was built here, with its layers.
+    PutImage {
+        #[serde(serialize_with = "shown_repository")]
+        repository: Repository,
+        image_tag: String,
+        /// What consists of it; not sent.
+        #[serde(skip)]
+        function_name: String,
+    },
+    /// Of S3.
+    DeleteObject {
+        #[serde(flatten)]
+        object: Object,
     },
 }
 
@@ -171,6 +183,9 @@ impl Change {
             Self::DetachRolePolicy { .. } => "DetachRolePolicy",
             Self::DeleteRolePolicy { .. } => "DeleteRolePolicy",
             Self::DeleteRole { .. } => "DeleteRole",
+            Self::PutObject { .. } => "PutObject",
+            Self::DeleteObject { .. } => "DeleteObject",
+            Self::PutImage { .. } => "PutImage",
         }
     }
 
@@ -197,10 +212,13 @@ impl Change {
                 "narrowing of the role"
             }
             Self::DeleteRole { .. } => "removal of the role",
+            Self::PutObject { .. } => "upload of the code",
+            Self::DeleteObject { .. } => "removal of the code in S3",
+            Self::PutImage { .. } => "push of the image",
         }
     }
 
-    /// Name of the function, the layer, the log group or the role that it changes.
+    /// Name of the function, the layer, the log group, the role or the object that it changes.
     pub(crate) fn function(&self) -> &str {
         match self {
             Self::CreateFunction { function_name, .. }
@@ -212,7 +230,9 @@ impl Change {
             | Self::DeleteAlias { function_name, .. }
             | Self::DeleteFunction { function_name, .. }
             | Self::PutFunctionConcurrency { function_name, .. }
-            | Self::DeleteFunctionConcurrency { function_name } => function_name,
+            | Self::DeleteFunctionConcurrency { function_name }
+            | Self::PutObject { function_name, .. }
+            | Self::PutImage { function_name, .. } => function_name,
             Self::PublishLayerVersion { layer_name, .. }
             | Self::DeleteLayerVersion { layer_name, .. } => layer_name,
             Self::DeleteLogGroup { log_group_name } => log_group_name,
@@ -222,6 +242,7 @@ impl Change {
             | Self::DetachRolePolicy { role_name, .. }
             | Self::DeleteRolePolicy { role_name, .. }
             | Self::DeleteRole { role_name } => role_name,
+            Self::DeleteObject { object } => &object.key,
         }
     }
 
@@ -237,8 +258,20 @@ impl Change {
                 | Self::DetachRolePolicy { .. }
                 | Self::DeleteRolePolicy { .. }
                 | Self::DeleteRole { .. }
+                | Self::DeleteObject { .. }
         )
     }
+}
+
+fn shown_zip<S: serde::Serializer>(zip: &Zip, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&zip.shown())
+}
+
+fn shown_repository<S: serde::Serializer>(
+    repository: &Repository,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(repository)
 }
 
 #[cfg(test)]
@@ -254,7 +287,7 @@ mod tests {
         let change = Change::CreateFunction {
             function_name: "a".into(),
             settings: Box::new(settings),
-            code: Zip { bytes: vec![1, 2], sha256: "abc=".into() },
+            code: Code::Zip(Zip { bytes: vec![1, 2].into(), sha256: "abc=".into() }),
         };
         let shown = change.shown();
         assert_eq!(shown["operation"], change.operation());
@@ -267,5 +300,21 @@ mod tests {
             (&"***".into(), &"w".into())
         );
         assert!(!shown.to_string().contains("s3cret"));
+    }
+
+    #[test]
+    fn objects_are_shown_with_s3_names() {
+        let object = Object { bucket: "shop".into(), key: "a.zip".into() };
+        let body = Zip { bytes: vec![1].into(), sha256: "abc=".into() };
+        let put = Change::PutObject { object: object.clone(), body, function_name: "a".into() };
+        let expect = serde_json::json!({
+            "operation": "PutObject",
+            "parameters": { "Bucket": "shop", "Key": "a.zip", "Body": "1 bytes, SHA-256 abc=" },
+        });
+        assert_eq!(put.shown(), expect);
+        let code = Code::Object { object, sha256: "abc=".into() };
+        let update = Change::UpdateFunctionCode { function_name: "a".into(), code };
+        let code = &update.shown()["parameters"]["Code"];
+        assert_eq!((&code["S3Bucket"], &code["S3Key"]), (&"shop".into(), &"a.zip".into()));
     }
 }

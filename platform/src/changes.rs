@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::access;
-use crate::change::{Answer, Change, Failure};
+use crate::change::{Answer, Change, Failure, Object};
 use crate::deploy::DeployError;
 use crate::endpoint::Endpoint;
 use crate::journal::{Entry, Journal, JournalError, Record, Undo};
@@ -69,6 +69,17 @@ impl Changes {
     pub(crate) fn last(&self) -> Option<Entry> {
         let Self::Journalled { journal, .. } = self else { return None };
         journal.lock().expect("not poisoned").last().cloned()
+    }
+
+    /// Objects of S3 that entries which are not undone have uploaded, the newest last.
+    pub(crate) fn objects(&self) -> Vec<Object> {
+        let Self::Journalled { journal, .. } = self else { return Vec::new() };
+        let journal = journal.lock().expect("not poisoned");
+        let uploads = journal.undos().filter_map(|undo| match undo {
+            Undo::DeleteObject { object } => Some(object.clone()),
+            _ => None,
+        });
+        uploads.collect()
     }
 
     /// Makes a change. `revision` is what the function or alias has to be at, where the operation takes that;
@@ -169,6 +180,10 @@ fn pretended(change: &Change) -> Answer {
         }
         Change::PublishLayerVersion { .. } => {
             Answer { version: None, arn: Some(format!("<version of {function}>")) }
+        }
+        Change::PutImage { repository, image_tag, .. } => {
+            let uri = format!("{repository}@<digest of {image_tag}>");
+            Answer { version: None, arn: Some(uri) }
         }
         _ => Answer::default(),
     }

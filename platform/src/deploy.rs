@@ -8,11 +8,13 @@ mod adopt;
 mod aliases;
 mod destroy;
 mod functions;
+mod images;
 mod layer;
 mod planned;
 mod roles;
 mod sizes;
 mod undo;
+mod upload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -33,10 +35,12 @@ use wire::payload::RECORD_PAYLOADS_VARIABLE;
 pub use self::adopt::Adoption;
 pub use self::planned::Draft;
 pub use self::undo::RolledBack;
+use crate::bucket::Bucket;
 use crate::bundle::{BundleError, bundle};
 use crate::change::Zip;
 use crate::changes::Changes;
 use crate::endpoint::Endpoint;
+use crate::image::ImageSettings;
 use crate::journal::JournalError;
 use crate::package_form::PackageForm;
 use crate::project::Project;
@@ -61,9 +65,9 @@ pub enum DeployError {
     /// The layer that holds the supervisor cannot be made.
     #[error("the supervisor's layer cannot be made")]
     Layer(#[source] Box<BundleError>),
-    /// The tasks' runtimes fit into no zip.
+    /// The function is or has to be a container image, and nothing is said about those.
     #[error(
-        "`{function}` needs a container image, because it holds tasks of several managed runtimes ({}), and images are not pushed yet; fuse only tasks of one managed runtime and `provided.*`, or build it from what `fuseline bundle` writes",
+        "`{function}` has to be a container image ({}), because Lambda's zips have one managed runtime and its functions one form; name where images go and what they are built on with --repository and --base-image, or fuse only tasks of one managed runtime and `provided.*`",
         runtimes.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
     )]
     NeedsImage {
@@ -71,6 +75,61 @@ pub enum DeployError {
         function: TaskName,
         /// Lambda's names of the runtimes.
         runtimes: BTreeSet<String>,
+    },
+    /// A function has the other form, and Lambda keeps it.
+    #[error(
+        "function `{function}` is {}, and Lambda cannot make {} of it; remove the workflow (`fuseline destroy`) and deploy it again, rename the task, or do not fuse it so",
+        if *is_image { "a container image" } else { "a zip package" },
+        if *is_image { "a zip package" } else { "the container image that it has to be" }
+    )]
+    OtherForm {
+        /// Root task of the function.
+        function: TaskName,
+        /// Whether it is a container image now.
+        is_image: bool,
+    },
+    /// A container image cannot be built.
+    #[error("the container image of `{function}` cannot be made: {message}")]
+    Image {
+        /// Root task of the function.
+        function: TaskName,
+        /// What Docker said.
+        message: String,
+    },
+    /// The base image that was named cannot be had.
+    #[error("the base image `{base}` is not on this machine and cannot be pulled: {message}")]
+    BaseImage {
+        /// As Docker names it.
+        base: String,
+        /// What Docker said.
+        message: String,
+    },
+    /// The repository that was named cannot be used.
+    #[error("the repository `{repository}` cannot be used: {message}")]
+    Repository {
+        /// Its registry and name.
+        repository: String,
+        /// What the registry or the connection said.
+        message: String,
+    },
+    /// A package is too large for a call.
+    #[error(
+        "the package of `{function}` has {:.1} MB zipped, and Lambda takes 50 MB in a call; name a bucket of S3 in the functions' region, through which it can go: --bucket NAME[/PREFIX]",
+        *bytes as f64 / 1_048_576.0
+    )]
+    NeedsBucket {
+        /// Of which function.
+        function: String,
+        /// Its size, zipped, in bytes.
+        bytes: u64,
+    },
+    /// The bucket that was named cannot be used.
+    #[error("the bucket `{bucket}` cannot be used: {message}")]
+    Bucket {
+        /// Its name.
+        bucket: String,
+        /// What the endpoint or the connection said.
+        message: String,
     },
     /// The endpoint refused a step.
     #[error("{step} of function `{function}` failed: {message}")]
@@ -189,6 +248,14 @@ pub struct Deployer<'a> {
     records_payloads: bool,
     /// Whether functions that were not made by Fuseline are taken over.
     adoption: Adoption,
+    /// Where packages go that are too large for a call.
+    bucket: Option<Bucket>,
+    /// Where images go and what they are built on.
+    images: Option<ImageSettings>,
+    /// Functions that are images in every deployment.
+    as_images: Mutex<BTreeSet<TaskName>>,
+    /// Images already looked for and built, by root and inlined tasks.
+    made: tokio::sync::Mutex<BTreeMap<(TaskName, Vec<TaskName>), images::Made>>,
     /// Where changes go.
     changes: Arc<Changes>,
     /// Every task's own function as it was first deployed: where calls go that find no free
@@ -206,6 +273,8 @@ pub struct Deployer<'a> {
     widened: Mutex<BTreeMap<TaskName, String>>,
     /// SHA-256 of the code that functions would have after a dry run's calls so far.
     pretended: Mutex<BTreeMap<String, String>>,
+    /// Keys of objects that are in the bucket, or would be in a dry run.
+    uploaded: Mutex<BTreeSet<String>>,
 }
 
 /// One function as it is to be.
@@ -233,6 +302,10 @@ impl<'a> Deployer<'a> {
             is_local,
             records_payloads: false,
             adoption: Adoption::Refused,
+            bucket: None,
+            images: None,
+            as_images: Mutex::default(),
+            made: tokio::sync::Mutex::default(),
             changes: Arc::new(Changes::Direct),
             own: Mutex::default(),
             bundles: Mutex::default(),
@@ -241,6 +314,7 @@ impl<'a> Deployer<'a> {
             kept: Mutex::default(),
             widened: Mutex::default(),
             pretended: Mutex::default(),
+            uploaded: Mutex::default(),
         }
     }
 
@@ -286,6 +360,10 @@ impl<'a> Deployer<'a> {
             is_local: self.is_local,
             records_payloads: true,
             adoption: self.adoption,
+            bucket: self.bucket.clone(),
+            images: self.images.clone(),
+            as_images: Mutex::new(self.as_images.lock().expect("not poisoned").clone()),
+            made: tokio::sync::Mutex::default(),
             changes: Arc::clone(&self.changes),
             own: Mutex::default(),
             bundles: Mutex::new(self.bundles.lock().expect("not poisoned").clone()),
@@ -294,6 +372,7 @@ impl<'a> Deployer<'a> {
             kept: Mutex::default(),
             widened: Mutex::default(),
             pretended: Mutex::default(),
+            uploaded: Mutex::default(),
         }
     }
 
@@ -315,6 +394,8 @@ impl<'a> Deployer<'a> {
         {
             return Err(DeployError::Interrupted(entry.command));
         }
+        self.choose_forms(deployment).await?;
+        self.check_packages(deployment).await?;
         self.check(deployment).await?;
         self.changes.begin("deploy", &deployment.to_string())
     }
@@ -344,7 +425,7 @@ impl<'a> Deployer<'a> {
         }
         // Bundles first: what is wrong with the packages shows before anything is changed.
         for task in self.project.tasks.keys() {
-            self.bundle(task, &[])?;
+            Box::pin(self.prepare(task, &[])).await?;
         }
         let mut created = Vec::new();
         let result = self.publish_tasks(&mut created).await;
@@ -483,10 +564,14 @@ impl<'a> Deployer<'a> {
 
     fn form(&self, root: &TaskName, inlined: &[TaskName]) -> Result<PackageForm, DeployError> {
         let tasks = std::iter::once(root).chain(inlined);
-        let form = PackageForm::of(tasks.map(|task| self.project.tasks[task].runtime.as_str()));
+        let runtimes = tasks.map(|task| self.project.tasks[task].runtime.as_str());
+        let form = match self.is_image(root) {
+            true => PackageForm::image(runtimes),
+            false => PackageForm::of(runtimes),
+        };
         match form {
             form if self.is_local => Ok(form.where_all_runtimes_are()),
-            PackageForm::Image { runtimes } => {
+            PackageForm::Image { runtimes } if self.images.is_none() => {
                 Err(DeployError::NeedsImage { function: root.clone(), runtimes })
             }
             form => Ok(form),
@@ -502,7 +587,7 @@ impl<'a> Deployer<'a> {
         let supervisor = (!in_layer).then_some(self.supervisor.as_path());
         let bytes = bundle(self.project, supervisor, root, inlined)
             .map_err(|error| DeployError::Bundle(root.clone(), error))?;
-        let made = Zip { sha256: sha256(&bytes), bytes };
+        let made = Zip { sha256: sha256(&bytes), bytes: bytes.into() };
         self.bundles.lock().expect("not poisoned").insert(key, made.clone());
         Ok(made)
     }

@@ -38,5 +38,6 @@ pub fn gate(project: &Project, supervisor: Option<&Path>) -> Gate {
         apart: project.constraints.apart.clone(),
         together: project.constraints.together.clone(),
         allow: project.constraints.allow.clone(),
+        no_images: false,
     }
 }

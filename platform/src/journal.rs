@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::change::Object;
+
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -60,6 +62,8 @@ pub(crate) enum Undo {
     DeleteRole { role: String },
     /// The unpublished state of an adopted function was as this version.
     Latest { function: String, version: String },
+    /// The object was not there.
+    DeleteObject { object: Object },
 }
 
 /// One line.
@@ -158,6 +162,11 @@ impl Journal {
     /// The newest entry that is not undone.
     pub(crate) fn last(&self) -> Option<&Entry> {
         self.entries.last()
+    }
+
+    /// How to undo all entries that are not undone, the newest change last.
+    pub(crate) fn undos(&self) -> impl Iterator<Item = &Undo> {
+        self.entries.iter().flat_map(|entry| entry.undo.iter().map(|(_, undo)| undo))
     }
 
     /// The entry that an interrupted command left.

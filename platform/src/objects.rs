@@ -4,16 +4,13 @@
 
 use std::path::{Path, PathBuf};
 
-use aws_credential_types::provider::ProvideCredentials;
-use aws_credential_types::provider::error::CredentialsError;
-use object_store::aws::AmazonS3Builder;
-
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
 use optimizer::flow::Data;
 
+use crate::bucket::{self, Bucket, ReachError};
 use crate::endpoint::AwsSettings;
 
 /// Largest request and answer of a function that is waited for on Lambda, less what surrounds it.
@@ -37,12 +34,7 @@ pub enum ObjectPlace {
     Folder(PathBuf),
     /// A bucket of S3, reached with the user's own credentials and region, at `AWS_ENDPOINT_URL_S3` or
     /// `AWS_ENDPOINT_URL` if one is set.
-    Bucket {
-        /// Its name.
-        name: String,
-        /// What keys start with, without slashes at the ends; may be empty.
-        prefix: String,
-    },
+    Bucket(Bucket),
 }
 
 /// Why an object cannot be written or read.
@@ -65,12 +57,9 @@ pub(crate) enum ObjectError {
     /// The folder cannot be made.
     #[error("the folder for large data cannot be made")]
     Folder(#[from] std::io::Error),
-    /// Nobody says who the user is.
-    #[error("the bucket for large data needs credentials")]
-    Credentials(#[from] CredentialsError),
-    /// The SDK's configuration names no credentials, or no region.
-    #[error("the bucket for large data needs credentials and a region, such as AWS_REGION")]
-    NoAccount,
+    /// The bucket cannot be reached.
+    #[error("the bucket for large data cannot be reached")]
+    Reach(#[from] ReachError),
 }
 
 /// The store of one workflow.
@@ -110,7 +99,7 @@ impl Objects {
         };
         let store = match place {
             ObjectPlace::Folder(folder) => Store::folder(folder)?,
-            ObjectPlace::Bucket { name, prefix } => Store::bucket(name, prefix, aws).await?,
+            ObjectPlace::Bucket(bucket) => Store::bucket(bucket, aws).await?,
         };
         let inline_bytes = above_bytes.unwrap_or(usize::MAX).min(LARGEST_INLINE_BYTES);
         Ok(Self { store: Some(store), inline_bytes })
@@ -161,31 +150,10 @@ impl Store {
         Ok(Self { objects: Box::new(files), url: format!("file://{}", folder.display()) })
     }
 
-    async fn bucket(name: &str, prefix: &str, aws: &AwsSettings) -> Result<Self, ObjectError> {
-        let config = aws.loader().load().await;
-        let (Some(provider), Some(region)) = (config.credentials_provider(), config.region())
-        else {
-            return Err(ObjectError::NoAccount);
-        };
-        let credentials = provider.provide_credentials().await?;
-        let mut builder = AmazonS3Builder::new()
-            .with_bucket_name(name)
-            .with_region(region.as_ref())
-            .with_access_key_id(credentials.access_key_id())
-            .with_secret_access_key(credentials.secret_access_key());
-        if let Some(token) = credentials.session_token() {
-            builder = builder.with_token(token);
-        }
-        let own = std::env::var("AWS_ENDPOINT_URL_S3").ok();
-        if let Some(endpoint) = own.as_deref().or(config.endpoint_url()) {
-            // A server of this machine speaks plain HTTP.
-            builder = builder.with_endpoint(endpoint).with_allow_http(true);
-        }
-        let url = match prefix {
-            "" => format!("s3://{name}"),
-            prefix => format!("s3://{name}/{prefix}"),
-        };
-        Ok(Self { objects: Box::new(PrefixStore::new(builder.build()?, prefix)), url })
+    async fn bucket(bucket: &Bucket, aws: &AwsSettings) -> Result<Self, ObjectError> {
+        let client = bucket::client(&bucket.name, aws).await?;
+        let objects = PrefixStore::new(client, bucket.prefix.as_str());
+        Ok(Self { objects: Box::new(objects), url: format!("s3://{bucket}") })
     }
 }
 

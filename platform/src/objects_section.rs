@@ -1,5 +1,6 @@
 //! `objects` in the workflow file: where data go that are too large for an invocation.
 
+use crate::bucket::BucketError;
 use crate::input_error::InputError;
 use crate::objects::{ObjectPlace, ObjectSettings};
 use crate::project::Resolver;
@@ -34,18 +35,11 @@ impl Resolver<'_> {
             }
             (None, Some(bucket)) => {
                 let text = self.interpolate(bucket)?;
-                let (name, prefix) = text.split_once('/').unwrap_or((&text, ""));
-                let is_name =
-                    |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
-                if !(3..=63).contains(&name.len()) || !name.chars().all(is_name) {
-                    return Err(self.error(
-                        bucket.referenced,
-                        format!("`{name}` is no name of a bucket"),
-                        "write it as name or name/prefix, without s3://",
-                    ));
-                }
-                let prefix = prefix.trim_matches('/').to_owned();
-                ObjectPlace::Bucket { name: name.to_owned(), prefix }
+                let parsed = text.parse().map_err(|error: BucketError| {
+                    let next_step = "write it as name or name/prefix";
+                    self.error(bucket.referenced, error.to_string(), next_step)
+                })?;
+                ObjectPlace::Bucket(parsed)
             }
             _ => {
                 return Err(self.error(

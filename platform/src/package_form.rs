@@ -55,6 +55,11 @@ impl PackageForm {
         }
     }
 
+    /// A container image for tasks of these runtimes, whether they need one or not.
+    pub(crate) fn image<'r>(runtimes: impl IntoIterator<Item = &'r str>) -> Self {
+        Self::Image { runtimes: managed(runtimes).into_iter().map(str::to_owned).collect() }
+    }
+
     /// The form on an endpoint whose sandboxes hold every runtime.
     #[must_use]
     pub fn where_all_runtimes_are(self) -> Self {

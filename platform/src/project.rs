@@ -195,7 +195,7 @@ impl Resolver<'_> {
         let mut local_directories = self.local_directories(&raw.local.directories)?;
         let folder = objects.iter().filter_map(|objects| match &objects.place {
             ObjectPlace::Folder(folder) => Some(folder),
-            ObjectPlace::Bucket { .. } => None,
+            ObjectPlace::Bucket(_) => None,
         });
         // Functions read and write there.
         local_directories.extend(
@@ -703,11 +703,12 @@ steps:
         let place = ObjectPlace::Folder(folder);
         assert_eq!(project.objects, Some(ObjectSettings { place, above_bytes: Some(2 << 20) }));
         let project = with("bucket: large.data/some/keys/").unwrap();
-        let place = ObjectPlace::Bucket { name: "large.data".into(), prefix: "some/keys".into() };
+        let place = ObjectPlace::Bucket("large.data/some/keys".parse().unwrap());
         assert_eq!(project.objects, Some(ObjectSettings { place, above_bytes: None }));
         assert!(project.local_directories.is_empty());
         let error = with("bucket: \"s3://b/p\"").unwrap_err();
-        assert_eq!(error.to_string(), "w.yaml:10:20: `s3:` is no name of a bucket");
+        let expect = "w.yaml:10:20: `b` is no name of a bucket: 3 to 63 ";
+        assert!(error.to_string().starts_with(expect), "{error}");
         for neither in ["above: 1MB", "folder: o, bucket: large"] {
             let error = with(neither).unwrap_err();
             let expect = "w.yaml:10:10: `objects` needs either a `folder` or a `bucket`";

@@ -27,6 +27,12 @@ impl Workflow {
         Self { folder }
     }
 
+    /// The folder of its file; a folder in it is each task's code.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// `fuseline` with a command for it at an endpoint that stands for AWS.
     pub fn command(&self, endpoint: &str, command: &[&str]) -> Command {
         let mut fuseline = fuseline(self.folder.parent().unwrap());
@@ -72,10 +78,15 @@ impl Place {
         let zip = "import base64, io, sys, zipfile\nfile = io.BytesIO()\narchive = zipfile.ZipFile(file, 'w')\ninfo = zipfile.ZipInfo('bootstrap')\ninfo.external_attr = 0o755 << 16\narchive.writestr(info, '#!/bin/sh\\n# the original\\n')\narchive.close()\nprint(base64.b64encode(file.getvalue()).decode())";
         let zip = Command::new("python3").args(["-c", zip]).output().expect("python3");
         let zip = String::from_utf8(zip.stdout).unwrap();
+        self.create_of(name, &json!({ "ZipFile": zip.trim() }))
+    }
+
+    /// The same with this code.
+    pub fn create_of(&self, name: &str, code: &Value) -> Value {
         let role = "arn:aws:iam::000000000000:role/theirs";
         let function = json!({
             "FunctionName": name, "Runtime": "provided.al2023", "Handler": "their.handler", "Role": role,
-            "Code": { "ZipFile": zip.trim() }, "MemorySize": 192, "Timeout": 17, "Description": "theirs",
+            "Code": code, "MemorySize": 192, "Timeout": 17, "Description": "theirs",
             "Environment": { "Variables": { "THEIRS": "stays", "SECRET": "theirs" } },
         });
         request(&self.0, "POST", "/2015-03-31/functions", &function.to_string()).unwrap();

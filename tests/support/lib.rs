@@ -3,6 +3,7 @@
 pub mod aws;
 pub mod aws_workflow;
 pub mod emulator;
+pub mod registry;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};

@@ -102,7 +102,7 @@ impl Job<'_> {
         let stable = deployer
             .begin_rollout(plan, deployment, force)
             .await
-            .map_err(|error| deploy::refused(&error))?;
+            .map_err(|error| session::refused(&error))?;
         let settings =
             Settings { limits: limits(plan.predicted.as_ref(), settings.limits), ..settings };
         let roller = Roller {

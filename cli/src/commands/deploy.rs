@@ -47,7 +47,7 @@ pub(crate) async fn run(arguments: &DeployArguments) -> Result<(), CliError> {
     progress.on_event(RunEvent::Deploying { tasks: project.tasks.len() });
     let failed = |error| CliError::failed("the workflow is not deployed", &error);
     if target.platform == Platform::Aws {
-        deployer.begin(&deployment).await.map_err(|error| refused(&error))?;
+        deployer.begin(&deployment).await.map_err(|error| session::refused(&error))?;
     }
     let all = async {
         deployer.deploy_tasks().await?;
@@ -84,23 +84,6 @@ pub(crate) async fn run(arguments: &DeployArguments) -> Result<(), CliError> {
             text.push_str(&format!("{} {calls} it; next: fuseline invoke", roots.join(", ")));
             render::result(&text)
         }
-    }
-}
-
-/// What is refused before anything is changed. A function that cannot be taken over, or a task that lacks what AWS
-/// needs, is wrong input.
-pub(crate) fn refused(error: &DeployError) -> CliError {
-    match error {
-        DeployError::Foreign(_)
-        | DeployError::NotAdoptable { .. }
-        | DeployError::NoRole(_)
-        | DeployError::Stale { .. }
-        | DeployError::Unpublished(_)
-        | DeployError::Interrupted(_) => CliError::usage(
-            error.to_string(),
-            "nothing was changed; do what it says, and run the command again",
-        ),
-        _ => CliError::failed("nothing was changed", error),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use local_backend::Server;
 use optimizer::aarc::AarcParameters;
+use optimizer::gate::Gate;
 use optimizer::search::Standing;
 use optimizer::space::ResourceSpace;
 use optimizer::units::{MemoryMb, MilliVcpu, Resources};
@@ -375,7 +376,11 @@ impl Job<'_> {
         conditions: Conditions,
     ) -> Result<Optimized, CliError> {
         let supervisor = session::supervisor().ok();
-        let gate = platform::gate::gate(self.project, supervisor.as_deref());
+        let target = &self.arguments.target;
+        let gate = Gate {
+            no_images: target.platform == Platform::Aws && target.images().is_none(),
+            ..platform::gate::gate(self.project, supervisor.as_deref())
+        };
         let (project, parameters) = (self.project, self.parameters);
         optimize::optimize(lab, project, parameters, &gate, conditions, self.progress)
             .await

@@ -26,7 +26,7 @@ pub(crate) async fn run(arguments: &PlanArguments) -> Result<(), CliError> {
     let endpoint = session::endpoint(target).await?;
     session::build(&project, target, &progress).await?;
     let deployer = session::deployer(&endpoint, &project, target)?;
-    let plan = deployer.plan(draft).await.map_err(|error| deploy::refused(&error))?;
+    let plan = deployer.plan(draft).await.map_err(|error| session::refused(&error))?;
     plan.write(output).map_err(|error| refused(&error))?;
     match target.format {
         Format::Json => render::json(&plan),

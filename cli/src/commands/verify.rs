@@ -80,6 +80,7 @@ struct Job<'a> {
 impl Job<'_> {
     /// At an endpoint that goes on afterwards, with every task as a function of its own.
     async fn at_endpoint(&self, given: Option<Payloads>) -> Result<Report, CliError> {
+        session::check_images(self.project, self.fused, &self.arguments.target)?;
         let endpoint = session::endpoint(&self.arguments.target).await?;
         let payloads = match given {
             Some(given) => given,

@@ -48,11 +48,20 @@ pub(super) fn needs_image(group: &Group) -> bool {
     managed_runtimes(group).len() > 1
 }
 
-pub(super) fn package_form(group: &Group) -> Vec<Finding> {
-    let finding = |text| Finding { tasks: group.names(), effect: Effect::Shown, text };
+pub(super) fn package_form(group: &Group, no_images: bool) -> Vec<Finding> {
+    let of = |effect, text| Finding { tasks: group.names(), effect, text };
+    let finding = |text| of(Effect::Shown, text);
     let managed = managed_runtimes(group);
     if managed.len() > 1 {
         let list = sentence_list(managed.iter().copied());
+        if no_images {
+            let text = format!(
+                "{} run on {list}: they need a container image, and nothing says where it goes \
+                 (--repository)",
+                names(group)
+            );
+            return vec![of(Effect::NeverTried, text)];
+        }
         return vec![finding(format!(
             "{} run on {list}: on AWS they need a container image with these runtimes",
             names(group)

@@ -47,6 +47,9 @@ pub struct Gate {
     pub together: Vec<BTreeSet<TaskName>>,
     /// What the user allows all the same.
     pub allow: Vec<Permission>,
+    /// Whether functions cannot be container images, because nobody said where those go.
+    #[serde(default)]
+    pub no_images: bool,
 }
 
 /// The verdicts about fusing the two tasks of one call.
@@ -115,7 +118,7 @@ impl Gate {
         match check {
             Check::Apart => meaning::apart(group, &self.apart),
             Check::RuntimeStart => common::runtime_start(group),
-            Check::PackageForm => common::package_form(group),
+            Check::PackageForm => common::package_form(group, self.no_images),
             Check::Architecture => common::architecture(group),
             Check::Vpc => common::vpc(group),
             Check::FileSystems => common::file_systems(group),

@@ -64,6 +64,21 @@ fn equal_tasks_pass() {
 }
 
 #[test]
+fn what_needs_an_image_is_not_tried_where_there_are_none() {
+    let mut gate = gate(|one, _| one.runtime = "nodejs20.x".into());
+    gate.tasks[1].runtime = "python3.12".into();
+    let effect = |gate: &Gate| {
+        let verdicts = gate.judge(&"a".into(), &["b".into()]);
+        verdicts.into_iter().find(|it| it.check == Check::PackageForm).unwrap().effect
+    };
+    assert_eq!(effect(&gate), Effect::Shown);
+    gate.no_images = true;
+    assert_eq!(effect(&gate), Effect::NeverTried);
+    gate.tasks[1].runtime = "nodejs20.x".into();
+    assert_eq!(effect(&gate), Effect::None);
+}
+
+#[test]
 fn runtimes() {
     let set = |a: &'static str, b: &'static str| {
         move |one: &mut TaskFacts, other: &mut TaskFacts| {

@@ -18,13 +18,13 @@ impl Change {
                 let found = found.send().await;
                 // Ours by code and variables, so that nothing that somebody else made meanwhile is taken for it.
                 done(found.is_ok_and(|found| {
-                    found.code_sha256() == Some(&code.sha256)
+                    found.code_sha256() == Some(code.sha256())
                         && has_environment(settings, found.environment())
                 }))
             }
             Self::UpdateFunctionCode { function_name, code } => {
                 let found = lambda.get_function_configuration().function_name(function_name);
-                done(found.send().await?.code_sha256() == Some(&code.sha256))
+                done(found.send().await?.code_sha256() == Some(code.sha256()))
             }
             Self::UpdateFunctionConfiguration { function_name, settings } => {
                 let found = lambda.get_function_configuration().function_name(function_name);
@@ -60,7 +60,8 @@ impl Change {
                 };
                 let known = lambda.get_layer_version().layer_name(layer_name);
                 let known = known.version_number(newest.version()).send().await?;
-                let same = known.content().and_then(|it| it.code_sha256()) == Some(&content.sha256);
+                let same =
+                    known.content().and_then(|it| it.code_sha256()) == Some(content.sha256());
                 let arn = newest.layer_version_arn().map(str::to_owned);
                 same.then_some(Answer { version: None, arn })
             }

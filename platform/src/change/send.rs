@@ -1,19 +1,21 @@
 //! Sends a change once, as often as the SDK retries it.
 
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types;
 
-use super::{Change, Zip};
+use super::{Change, Code, object};
 use crate::deploy::aws_message;
-use crate::endpoint::Endpoint;
+use crate::docker;
+use crate::endpoint::{AwsSettings, Endpoint};
+use crate::registry::Registry;
+use crate::repository::Repository;
 
 /// What a change gave.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Answer {
     /// The version that was published.
     pub(crate) version: Option<String>,
-    /// The ARN of the layer that was published.
+    /// The ARN of the layer that was published, or the image that was pushed, by its digest.
     pub(crate) arn: Option<String>,
 }
 
@@ -44,6 +46,18 @@ where
     }
 }
 
+/// Pushes an image that was built here; returns it by its digest.
+async fn put_image(
+    repository: &Repository,
+    tag: &str,
+    aws: &AwsSettings,
+) -> Result<String, Failure> {
+    let failed = |message| Failure { code: None, message, is_ambiguous: true };
+    let registry = Registry::of(repository, aws).await.map_err(failed)?;
+    let digest = docker::push(repository, tag, registry.login()).await.map_err(failed)?;
+    Ok(format!("{repository}@{digest}"))
+}
+
 impl Change {
     /// Sends it. `revision` is what the function or alias has to be at, where the operation takes that.
     pub(crate) async fn send(
@@ -53,15 +67,14 @@ impl Change {
     ) -> Result<Answer, Failure> {
         let lambda = &endpoint.lambda;
         let revision = revision.map(str::to_owned);
-        let blob = |zip: &Zip| Blob::new(zip.bytes.clone());
         let done = Answer::default();
         Ok(match self {
             Self::CreateFunction { function_name, settings, code } => {
                 let architectures = settings.architectures.as_ref().map(|names| {
                     names.iter().map(|name| types::Architecture::from(name.as_str())).collect()
                 });
-                let code = types::FunctionCode::builder().zip_file(blob(code)).build();
-                let call = lambda.create_function().function_name(function_name).code(code);
+                let call = lambda.create_function().function_name(function_name);
+                let call = call.code(code.of_function()).package_type(code.package_type());
                 call.set_runtime(settings.runtime.as_deref().map(types::Runtime::from))
                     .set_handler(settings.handler.clone())
                     .set_role(settings.role.clone())
@@ -80,7 +93,14 @@ impl Change {
             }
             Self::UpdateFunctionCode { function_name, code } => {
                 let call = lambda.update_function_code().function_name(function_name);
-                call.zip_file(blob(code)).set_revision_id(revision).send().await?;
+                let call = match code {
+                    Code::Zip(zip) => call.zip_file(zip.blob()),
+                    Code::Object { object, .. } => {
+                        call.s3_bucket(&object.bucket).s3_key(&object.key)
+                    }
+                    Code::Image { uri, .. } => call.image_uri(uri),
+                };
+                call.set_revision_id(revision).send().await?;
                 done
             }
             Self::UpdateFunctionConfiguration { function_name, settings } => {
@@ -140,9 +160,9 @@ impl Change {
                 done
             }
             Self::PublishLayerVersion { layer_name, description, content, .. } => {
-                let zip = types::LayerVersionContentInput::builder().zip_file(blob(content));
                 let call = lambda.publish_layer_version().layer_name(layer_name);
-                let published = call.description(description).content(zip.build()).send().await?;
+                let call = call.description(description).content(content.of_layer());
+                let published = call.send().await?;
                 Answer { version: None, arn: published.layer_version_arn().map(str::to_owned) }
             }
             Self::DeleteLayerVersion { layer_name, version_number } => {
@@ -189,6 +209,18 @@ impl Change {
             }
             Self::DeleteRole { role_name } => {
                 endpoint.iam.delete_role().role_name(role_name).send().await?;
+                done
+            }
+            Self::PutObject { object, body, .. } => {
+                Box::pin(object::put(object, body, &endpoint.settings)).await?;
+                done
+            }
+            Self::PutImage { repository, image_tag, .. } => {
+                let uri = Box::pin(put_image(repository, image_tag, &endpoint.settings)).await?;
+                Answer { version: None, arn: Some(uri) }
+            }
+            Self::DeleteObject { object } => {
+                Box::pin(object::delete(object, &endpoint.settings)).await?;
                 done
             }
         })

@@ -30,8 +30,6 @@ const ADOPTED_VARIABLE: &str = "FUSELINE_ADOPTED";
 const OUR_VARIABLES: &str = "FUSELINE_";
 /// Description of versions that keep a function as it was.
 pub(super) const KEPT: &str = "Fuseline keeps this: the function as it was before";
-/// Most that Lambda takes in a request, in bytes; what is larger could not be restored so.
-const LARGEST_DIRECT_ZIP: i64 = 50 << 20;
 
 /// Whether functions that were not made by Fuseline may be changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,6 +56,7 @@ impl Deployer<'_> {
                 continue;
             };
             if self.is_ours(&existing) && self.original_of(&existing).is_none() {
+                self.check_form(task, existing.package_type())?;
                 continue;
             }
             if !self.is_ours(&existing) {
@@ -107,7 +106,9 @@ impl Deployer<'_> {
         }
         if !is_ours {
             self.check_adoptable(task, existing).await?;
-            self.keep_code(name).await?;
+            // On the way back it has to be in S3 if it is large.
+            let code = self.keep_code(name).await?;
+            self.place(name, code).await?;
         }
         let version = self.publish_as_it_is(name, existing, Some(KEPT.to_owned())).await?;
         self.kept.lock().expect("not poisoned").insert(name.to_owned(), version.clone());
@@ -166,8 +167,12 @@ impl Deployer<'_> {
         let Some(configuration) = was.configuration() else { return Ok(()) };
         if now.code_sha256() != configuration.code_sha256() {
             let code = self.code(name, &was).await?;
+            let (code, uploaded) = self.place(name, code).await?;
             let change = Change::UpdateFunctionCode { function_name: name.to_owned(), code };
             now = self.make_and_settle(&change, &now, None).await?;
+            if let Some(object) = uploaded {
+                self.delete_object(&object).await?;
+            }
         }
         let variables = configuration.environment().and_then(|it| it.variables());
         let variables: HashMap<String, String> = variables.cloned().unwrap_or_default();
@@ -188,15 +193,15 @@ impl Deployer<'_> {
     }
 
     /// Keeps the code of a function on this machine, whatever becomes of its versions.
-    async fn keep_code(&self, name: &str) -> Result<(), DeployError> {
-        let Some(folder) = self.changes.folder().map(|folder| folder.join("originals")) else {
-            return Ok(());
-        };
+    async fn keep_code(&self, name: &str) -> Result<Zip, DeployError> {
         let function = self.function(name, None).await?;
         let code = self.code(name, &function).await?;
+        let Some(folder) = self.changes.folder().map(|folder| folder.join("originals")) else {
+            return Ok(code);
+        };
         let file = kept_file(&folder, name, &code.sha256);
         if file.exists() {
-            return Ok(());
+            return Ok(code);
         }
         let write = || -> std::io::Result<()> {
             fs_err::create_dir_all(&folder)?;
@@ -205,7 +210,8 @@ impl Deployer<'_> {
             fs_err::File::open(&partial)?.sync_all()?;
             fs_err::rename(&partial, &file)
         };
-        write().map_err(|error| code_error(name, error.to_string()))
+        write().map_err(|error| code_error(name, error.to_string()))?;
+        Ok(code)
     }
 
     /// The code of a function or version, from this machine or else from Lambda, checked by its SHA-256.
@@ -224,7 +230,7 @@ impl Deployer<'_> {
         };
         let found = sha256(&bytes);
         match found == wanted {
-            true => Ok(Zip { bytes, sha256: found }),
+            true => Ok(Zip { bytes: bytes.into(), sha256: found }),
             false => Err(code_error(name, format!("its SHA-256 is {found} instead of {wanted}"))),
         }
     }
@@ -288,6 +294,9 @@ impl Deployer<'_> {
         if let Some(reason) = fault {
             return Err(not_adoptable(name, reason));
         }
+        // It could be taken over, but not given back.
+        let size = function.configuration().map_or(0, |it| it.code_size());
+        self.check_size(name, u64::try_from(size).unwrap_or(0))?;
         let managed = function.tags().and_then(managed_by);
         if let Some(by) = managed.filter(|_| self.adoption != Adoption::EvenManaged) {
             return Err(not_adoptable(
@@ -372,9 +381,6 @@ fn fault(
         format!(
             "its architecture is {has}, and the workflow file says {wanted}; correct `architecture`"
         )
-    } else if it.code_size() > LARGEST_DIRECT_ZIP {
-        let mb = it.code_size() >> 20;
-        format!("its code has {mb} MB, and more than 50 MB could not be restored without S3")
     } else if wraps.is_some() && matches!(form, PackageForm::ManagedRuntime { .. }) {
         format!("it has a wrapper already ({}); remove it first", WRAPPER.0)
     } else {
@@ -497,7 +503,6 @@ mod tests {
             .capacity_provider_arn("arn")
             .build();
         let _ = &instances;
-        check(plain().code_size(60 << 20), "60 MB");
         check(plain().state(State::Failed).state_reason("no image"), "no image");
         check(plain().architectures(aws_sdk_lambda::types::Architecture::Arm64), "arm64");
         let capacity = CapacityProviderConfig::builder()

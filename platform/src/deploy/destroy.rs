@@ -8,7 +8,7 @@ use crate::journal::Record;
 
 impl Deployer<'_> {
     /// Deletes every function of the workflow and its log group; functions that were taken over get their original
-    /// code and configuration back and stay. Returns the functions' names.
+    /// code and configuration back and stay. So are the layer, and the packages in S3. Returns the functions' names.
     ///
     /// # Errors
     /// If the endpoint refuses, or a task's name belongs to a function that is not ours.
@@ -43,6 +43,7 @@ impl Deployer<'_> {
             removed.push(name.to_owned());
         }
         self.delete_layers(0).await?;
+        self.delete_objects().await?;
         while self.changes.last().is_some() {
             self.changes.end(Record::Undone)?;
         }

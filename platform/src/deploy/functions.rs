@@ -10,7 +10,9 @@ use optimizer::gate::Architecture;
 use optimizer::workflow::TaskName;
 
 use super::{DeployError, Deployer, WORKFLOW_VARIABLE, Wanted, refused};
-use crate::change::{Change, FileSystem, FunctionSettings, Network, Storage, Zip, versions};
+use crate::change::{
+    Change, Code, FileSystem, FunctionSettings, Network, Object, Storage, versions,
+};
 use crate::journal::Undo;
 use crate::package_form::{PackageForm, WRAPPER};
 
@@ -32,14 +34,14 @@ impl Deployer<'_> {
         wanted: &Wanted<'_>,
         created: &mut Vec<String>,
     ) -> Result<String, DeployError> {
-        let bundle = self.bundle(wanted.task, wanted.inlined)?;
+        let package = Box::pin(self.package(wanted.task, wanted.inlined)).await?;
         let name = wanted.task.0.as_str();
         let settled = match self.existing(name).await? {
             None => {
                 created.push(name.to_owned());
-                self.create(wanted, &bundle).await?
+                self.create(wanted, package).await?
             }
-            Some(existing) => self.update(wanted, &bundle, &existing).await?,
+            Some(existing) => self.update(wanted, &package, &existing).await?,
         };
         self.publish_as_it_is(name, &settled, None).await
     }
@@ -80,7 +82,7 @@ impl Deployer<'_> {
     pub(super) async fn update(
         &self,
         wanted: &Wanted<'_>,
-        bundle: &Zip,
+        package: &Code,
         existing: &Existing,
     ) -> Result<Existing, DeployError> {
         let name = wanted.task.0.as_str();
@@ -93,9 +95,10 @@ impl Deployer<'_> {
             // Publishing the version that is kept has changed its revision.
             settled = self.existing(name).await?.unwrap_or(settled);
         }
-        if settled.code_sha256() != Some(&bundle.sha256) {
+        if settled.code_sha256() != Some(package.sha256()) {
             let function_name = name.to_owned();
-            let change = Change::UpdateFunctionCode { function_name, code: bundle.clone() };
+            let code = self.placed(name, package.clone()).await?;
+            let change = Change::UpdateFunctionCode { function_name, code };
             settled = self.make_and_settle(&change, &settled, undo.clone()).await?;
         }
         let settings = Box::new(match undo {
@@ -116,18 +119,33 @@ impl Deployer<'_> {
     ) -> Result<Existing, DeployError> {
         self.changes.make(self.endpoint, change, settled.revision_id(), undo).await?;
         let name = change.function();
+        let code = match change {
+            Change::CreateFunction { code, .. } | Change::UpdateFunctionCode { code, .. } => {
+                Some(code)
+            }
+            _ => None,
+        };
         if self.changes.is_dry() {
-            if let Change::CreateFunction { code, .. } | Change::UpdateFunctionCode { code, .. } =
-                change
-            {
-                let sha256 = code.sha256.clone();
+            if let Some(code) = code {
+                let sha256 = code.sha256().to_owned();
                 self.pretended.lock().expect("not poisoned").insert(name.to_owned(), sha256);
             }
             return Ok(self
                 .pretend(name, settled.environment())
                 .unwrap_or_else(|| settled.clone()));
         }
-        self.settled(change.step(), name).await
+        let settled = self.settled(change.step(), name).await?;
+        match code {
+            // Anybody who may write there could have put something else in its place.
+            Some(Code::Object { object, sha256 }) if settled.code_sha256() != Some(sha256) => {
+                let Object { bucket, key } = object;
+                let message = format!(
+                    "s3://{bucket}/{key} holds something else than it is named for; delete it and run the command again"
+                );
+                Err(DeployError::Code { function: name.to_owned(), message })
+            }
+            _ => Ok(settled),
+        }
     }
 
     /// The function as it is once nothing about it is pending; none if there is none. In a dry run, as it would be.
@@ -175,14 +193,16 @@ impl Deployer<'_> {
         // The safety gate has seen to it that its other tasks need no more.
         let mut layers = task.configuration.layers.clone();
         self.add_wrapper(wanted, &mut variables, &mut layers).await?;
+        let is_image = matches!(wanted.form, PackageForm::Image { .. });
         let configuration = &task.configuration;
         let vpc = configuration.vpc.clone();
         let widened = self.widened.lock().expect("not poisoned").get(wanted.task).cloned();
         let settings = FunctionSettings {
             runtime: wanted.form.runtime().map(str::to_owned),
             role: widened.or_else(|| task.role.clone()),
-            handler: Some(task.handler.clone()),
-            layers: Some(layers),
+            // An image has neither.
+            handler: (!is_image).then(|| task.handler.clone()),
+            layers: (!is_image).then_some(layers),
             description: Some(self.description(wanted)),
             memory_size: Some(wanted.resources.memory.0 as i32),
             timeout: Some((task.timeout_ms / 1000) as i32),
@@ -215,7 +235,7 @@ impl Deployer<'_> {
         Ok(())
     }
 
-    async fn create(&self, wanted: &Wanted<'_>, bundle: &Zip) -> Result<Existing, DeployError> {
+    async fn create(&self, wanted: &Wanted<'_>, package: Code) -> Result<Existing, DeployError> {
         let task = &self.project.tasks[wanted.task];
         let name = wanted.task.0.clone();
         let architecture = match task.configuration.architecture {
@@ -231,7 +251,7 @@ impl Deployer<'_> {
         let change = Change::CreateFunction {
             function_name: name.clone(),
             settings: Box::new(settings),
-            code: bundle.clone(),
+            code: self.placed(&wanted.task.0, package).await?,
         };
         let nothing = Existing::builder().build();
         let undo = Undo::DeleteFunction { function: name };

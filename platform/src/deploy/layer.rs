@@ -2,7 +2,7 @@
 
 use super::{DeployError, Deployer, refused, sha256};
 use crate::bundle::supervisor_layer;
-use crate::change::{Change, Zip};
+use crate::change::{Change, Code, Zip};
 use crate::journal::Undo;
 
 impl Deployer<'_> {
@@ -28,10 +28,12 @@ impl Deployer<'_> {
                 }
             }
             let after = newest.unwrap_or(0);
+            let zip = Zip { bytes: zip.into(), sha256 };
+            let content = self.placed(&name, Code::Zip(zip)).await?;
             let change = Change::PublishLayerVersion {
                 layer_name: name.clone(),
                 description: "Fuseline's supervisor".into(),
-                content: Zip { bytes: zip, sha256 },
+                content,
                 after,
             };
             let undo = Undo::DeleteLayerVersions { layer: name, after };

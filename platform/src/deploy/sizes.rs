@@ -44,8 +44,8 @@ impl Deployer<'_> {
                 let function = name.to_owned();
                 return Err(DeployError::Refused { step: "resizing", function, message });
             };
-            let bundle = self.bundle(task, &function.inlined)?;
-            self.update(&wanted, &bundle, &existing).await?;
+            let package = Box::pin(self.package(task, &function.inlined)).await?;
+            self.update(&wanted, &package, &existing).await?;
         }
         *self.sizes.lock().expect("not poisoned") = Some(deployment.clone());
         let versions = deployment.functions().keys().map(|task| (task.clone(), unpublished()));

@@ -170,6 +170,7 @@ impl Deployer<'_> {
                 self.make_and_settle(&change, &now, None).await.map(drop)
             }
             Undo::DeleteRole { role } => self.delete_role(role).await,
+            Undo::DeleteObject { object } => self.delete_object(object).await,
         }
     }
 
