@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::access;
 use crate::change::{Answer, Change, Failure};
 use crate::deploy::DeployError;
 use crate::endpoint::Endpoint;
@@ -71,6 +70,12 @@ impl Changes {
         journal.lock().expect("not poisoned").last().cloned()
     }
 
+    /// Whether an entry that is not undone has changed a function.
+    pub(crate) fn have_changed(&self, function: &str) -> bool {
+        let Self::Journalled { journal, .. } = self else { return false };
+        journal.lock().expect("not poisoned").has_changed(function)
+    }
+
     /// Makes a change. `revision` is what the function or alias has to be at, where the operation takes that;
     /// `undo` how the change can be undone, if it has to be.
     pub(crate) async fn make(
@@ -109,7 +114,7 @@ impl Changes {
         result.map_err(|failure| DeployError::Refused {
             step: change.step(),
             function: change.function().to_owned(),
-            message: access::with_action(&failure.message, change.operation()),
+            message: failure.message,
         })
     }
 }

@@ -156,6 +156,19 @@ impl Journal {
         self.entries.last()
     }
 
+    /// Whether an entry that is not undone has changed a function.
+    pub(crate) fn has_changed(&self, name: &str) -> bool {
+        let undo = self.entries.iter().flat_map(|entry| &entry.undo);
+        undo.into_iter().any(|(_, undo)| match undo {
+            Undo::DeleteFunction { function }
+            | Undo::DeleteVersions { function, .. }
+            | Undo::Alias { function, .. }
+            | Undo::Concurrency { function, .. }
+            | Undo::Latest { function, .. } => function == name,
+            Undo::DeleteLayerVersions { .. } => false,
+        })
+    }
+
     /// The entry that an interrupted command left.
     pub(crate) fn open_entry(&self) -> Option<&Entry> {
         self.last().filter(|entry| !entry.is_finished)

@@ -22,7 +22,7 @@ impl Deployer<'_> {
                 revision: alias.revision_id().map(str::to_owned),
             })),
             Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
-            Err(error) => Err(refused("looking up the alias of", function)(error)),
+            Err(error) => Err(refused("look-up of the alias", function)(error)),
         }
     }
 

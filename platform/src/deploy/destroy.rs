@@ -1,5 +1,7 @@
 //! Removes what was made for a workflow, and gives functions that were taken over back as they were.
 
+use optimizer::workflow::TaskName;
+
 use super::{DeployError, Deployer, log_group};
 use crate::change::Change;
 use crate::journal::Record;
@@ -15,28 +17,27 @@ impl Deployer<'_> {
         for task in self.project.tasks.keys() {
             let name = task.0.as_str();
             let Some(existing) = self.existing(name).await? else { continue };
-            if !self.is_ours(&existing) {
+            if !self.is_ours(&existing) && !self.changes.have_changed(name) {
                 return Err(DeployError::Foreign(name.to_owned()));
             }
         }
         for task in self.project.tasks.keys() {
             let name = task.0.as_str();
-            let Some(existing) = self.existing(name).await? else { continue };
-            match self.original_of(&existing) {
-                Some(original) => {
-                    let original = original.to_owned();
-                    self.delete_alias(name).await?;
-                    self.delete_versions(name, 0, &[&original]).await?;
-                    self.restore(name, &original).await?;
-                    self.delete(name, Some(&original)).await?;
+            match self.existing(name).await? {
+                None if !self.changes.have_changed(name) => continue,
+                // An interrupted run had deleted it, but perhaps not its log group.
+                None => self.delete_log_group(task).await,
+                // An interrupted run had given it back.
+                Some(existing) if !self.is_ours(&existing) => {
+                    self.delete_versions(name, 0, &[]).await?;
                 }
-                None => {
-                    self.delete(name, None).await?;
-                    let log_group_name = log_group(task);
-                    let change = Change::DeleteLogGroup { log_group_name };
-                    // A function that was never invoked has no log group, and who may not delete it keeps it.
-                    let _ = self.changes.make(self.endpoint, &change, None, None).await;
-                }
+                Some(existing) => match self.original_of(&existing) {
+                    Some(original) => self.give_back(name, &existing, original).await?,
+                    None => {
+                        self.delete(name, None).await?;
+                        self.delete_log_group(task).await;
+                    }
+                },
             }
             removed.push(name.to_owned());
         }
@@ -45,5 +46,11 @@ impl Deployer<'_> {
             self.changes.end(Record::Undone)?;
         }
         Ok(removed)
+    }
+
+    /// A function that was never invoked has no log group, and who may not delete it keeps it.
+    async fn delete_log_group(&self, task: &TaskName) {
+        let change = Change::DeleteLogGroup { log_group_name: log_group(task) };
+        let _ = self.changes.make(self.endpoint, &change, None, None).await;
     }
 }

@@ -151,7 +151,7 @@ impl Deployer<'_> {
             let version = match version {
                 Ok(version) => version,
                 Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(()),
-                Err(error) => return Err(refused("listing the versions", function)(error)),
+                Err(error) => return Err(refused("listing of the versions", function)(error)),
             };
             let workflow = variable(version.environment(), WORKFLOW_VARIABLE);
             let is_ours = workflow == Some(self.project.workflow.name())
