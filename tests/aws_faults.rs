@@ -268,8 +268,10 @@ fn a_read_that_fails_is_repeated_and_one_that_always_fails_stops_the_command() {
             assert_ok(&workflow.run(&server.endpoint, FUSE), &what);
             assert_eq!(place.shape(), new, "{what}: gone on with");
         }
-        let undo = workflow.run(&server.endpoint, &["rollback"]);
-        assert!(undo.code == Some(0) || undo.stderr.contains("nothing to undo"), "{}", undo.stderr);
+        // What failed before it began is not in the journal.
+        if number % 2 == 0 || !got.stderr.contains("nothing was changed") {
+            rollback();
+        }
         assert_eq!(place.everything(), old, "{what}: undone");
     }
 }
