@@ -120,6 +120,15 @@ fn deploy_drive_roll_back(state: &State, endpoint: &str, invokes: bool) {
             "{fused}"
         );
     }
+    if invokes {
+        // Beside what production calls, which stays as it is.
+        let place = Place(endpoint.to_owned());
+        let before = place.everything();
+        let more = ["--requests", "2", "--record-payloads", "--format", "json"];
+        let report = ok("verify", &more).json();
+        assert_eq!((&report["equal"], &report["requests"]), (&true.into(), &2.into()), "{report}");
+        assert_eq!(place.everything(), before, "{endpoint}: after a verification");
+    }
     let undone = ok("rollback", &["--format", "json"]).json();
     assert_eq!(
         (&undone["live"], &undone["undone"]["was_finished"]),

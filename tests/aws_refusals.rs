@@ -407,3 +407,25 @@ fn denied_changes_name_the_permission_and_can_be_undone() {
     let now = Place(taken.server.endpoint.clone()).everything();
     assert_eq!(now, before, "given back");
 }
+
+#[test]
+fn a_verification_whose_requests_are_refused_says_so_and_leaves_nothing() {
+    let state = State::new();
+    let server = LocalServer::start(state.path(), "process");
+    let workflow = Workflow::with(state.path(), &with_role());
+    let stub = Stub::start(Some(&server.endpoint));
+    let invoke = "POST /2015-03-31/functions/a/invocations";
+    let refused = denied(invoke, "lambda:InvokeFunction");
+    let fault = Rule::error(invoke, 502, "EFSIOException", Some("no instance starts"));
+    stub.set(&refused[1..]);
+    let verify = ["verify", "--requests", "2"];
+    let got = workflow.run_on_aws(&stub.endpoint, &verify);
+    let words =
+        ["2 of 2 requests to the unfused functions were refused", "lambda:InvokeFunction to"];
+    assert_refused(&got, "denied", &words);
+    stub.set(&[fault]);
+    let got = workflow.run_on_aws(&stub.endpoint, &verify);
+    assert_eq!(got.code, Some(1), "{}", got.stderr);
+    assert!(got.stderr.contains("nothing to compare: EFSIOException"), "{}", got.stderr);
+    assert_eq!(Place(server.endpoint.clone()).everything(), json!({}), "undone");
+}
