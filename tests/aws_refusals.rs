@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tests::aws_workflow::{Place, TINY, Workflow};
 use tests::stub::{Rule, Stub};
-use tests::{LocalServer, Run, State};
+use tests::{LocalServer, Run, State, repository};
 
 const FUNCTION: &str = "GET /2015-03-31/functions/a";
 const CONFIGURATION: &str = "GET /2015-03-31/functions/a/configuration";
@@ -316,6 +316,13 @@ fn functions_that_are_not_settled_are_waited_for() {
     taken.ok(&[], &["rollback"]);
 }
 
+/// What a refusal says about an action, which the policy for all commands allows.
+fn allow(action: &str) -> String {
+    let policy = std::fs::read_to_string(repository().join("templates/iam/optimize.json")).unwrap();
+    assert!(policy.contains(&format!("\"{action}\"")), "templates/iam does not allow {action}");
+    format!("allow the action {action} to")
+}
+
 /// As AWS says it, and with as little as it can say.
 fn denied(asked: &str, action: &str) -> [Rule; 2] {
     let says = format!(
@@ -331,8 +338,8 @@ fn denied_reads_name_the_permission() {
     let refused = |command: &[&str], asked: &str, action: &str| {
         for rule in denied(asked, action) {
             let got = taken.run(&[rule], command);
-            let allow = format!("allow the action {action} to");
-            assert_refused(&got, &format!("{command:?} {asked}"), &[&allow, "templates/iam"]);
+            let what = format!("{command:?} {asked}");
+            assert_refused(&got, &what, &[&allow(action), "templates/iam"]);
         }
     };
     for (asked, action) in [
@@ -379,7 +386,6 @@ fn denied_changes_name_the_permission_and_can_be_undone() {
         (format!("PUT {a}/configuration"), "lambda:UpdateFunctionConfiguration"),
         (format!("POST {a}/aliases"), "lambda:CreateAlias"),
     ];
-    let allow = |action: &str| format!("allow the action {action} to");
     for (asked, action) in &changes {
         for rule in denied(asked, action) {
             let got = taken.run(&[rule], &ADOPT);
@@ -406,6 +412,61 @@ fn denied_changes_name_the_permission_and_can_be_undone() {
     taken.ok(&[], &["destroy"]);
     let now = Place(taken.server.endpoint.clone()).everything();
     assert_eq!(now, before, "given back");
+}
+
+/// Functions that need a layer and have concurrency reserved.
+const RESERVED: &str = "name: tiny
+entry: a
+slo: { latency: 1s }
+defaults: { runtime: python3.11, handler: app.handler, memory: 256, role: \"arn:aws:iam::000000000000:role/theirs\" }
+tasks:
+  a: { code: ./a, reservedConcurrency: 1, calls: { b: sync } }
+  b: { code: ./b }
+";
+
+#[test]
+fn layers_reservations_and_roles_are_no_exception() {
+    let state = State::new();
+    let server = LocalServer::start(state.path(), "process");
+    let workflow = Workflow::with(state.path(), RESERVED);
+    let stub = Stub::start(Some(&server.endpoint));
+    let place = Place(server.endpoint.clone());
+    let refused = |command: &str, asked: &str, action: &str| {
+        for rule in denied(asked, action) {
+            stub.set(&[rule]);
+            let got = workflow.run_on_aws(&stub.endpoint, &[command]);
+            assert_refused(&got, &format!("{command}: {asked}"), &[&allow(action)]);
+        }
+        stub.set(&[]);
+    };
+    let ok = |command: &str| {
+        let got = workflow.run_on_aws(&stub.endpoint, &[command]);
+        assert_eq!(got.code, Some(0), "{command}: {}", got.stderr);
+    };
+    let layer = "/2018-10-31/layers/fuseline-tiny/versions";
+    let functions = "/2015-03-31/functions";
+    for (asked, action) in [
+        (format!("GET {layer}"), "lambda:ListLayerVersions"),
+        (format!("POST {layer}"), "lambda:PublishLayerVersion"),
+        ("GET /2019-09-30/functions/a/concurrency".into(), "lambda:GetFunctionConcurrency"),
+        ("PUT /2017-10-31/functions/a/concurrency".into(), "lambda:PutFunctionConcurrency"),
+        (format!("GET {functions}/a/versions"), "lambda:ListVersionsByFunction"),
+    ] {
+        refused("deploy", &asked, action);
+        ok("rollback");
+        assert_eq!(place.everything(), json!({}), "{asked}: undone");
+    }
+    // It is not the function's name that this is about, so AWS always says what it lacks.
+    let pass = &denied(&format!("POST {functions}"), "iam:PassRole")[..1];
+    stub.set(pass);
+    let got = workflow.run_on_aws(&stub.endpoint, &["deploy"]);
+    assert_refused(&got, "role", &[&allow("iam:PassRole")]);
+    stub.set(&[]);
+    ok("deploy");
+    refused("deploy", &format!("GET {layer}/*"), "lambda:GetLayerVersion");
+    refused("destroy", &format!("DELETE {layer}/*"), "lambda:DeleteLayerVersion");
+    ok("destroy");
+    assert_eq!(place.everything(), json!({}));
 }
 
 #[test]
