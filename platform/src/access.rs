@@ -30,19 +30,41 @@ pub fn next_step(text: &str) -> Option<String> {
     None
 }
 
-/// A message with the IAM action that was denied, if it was and the message does not name it. The operation is known
-/// by the name of its error's type, as Rust gives it.
-pub(crate) fn with_action(message: &str, error_type: &str) -> String {
+/// A message with the IAM action that the operation needs, if it was denied and does not name one.
+pub(crate) fn with_action(message: &str, operation: &str) -> String {
+    let denied = message.starts_with("AccessDenied");
+    match denied && denied_action(message).is_none() {
+        true => format!("{message} (not authorized to perform: {})", action(operation)),
+        false => message.to_owned(),
+    }
+}
+
+/// The IAM action of a Lambda operation: named alike, but for this one.
+fn action(operation: &str) -> String {
+    let name = if operation == "Invoke" { "InvokeFunction" } else { operation };
+    format!("lambda:{name}")
+}
+
+/// The action in AWS's "… is not authorized to perform: lambda:GetFunction on resource: …".
+fn denied_action(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("not authorized to perform: ")?;
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == ':' || c == '-'));
+    let action = &rest[..end.unwrap_or(rest.len())];
+    action.contains(':').then_some(action)
+}
+
+/// A message with the IAM action that was denied, if it was and the message does not name one, by the type of the SDK's
+/// error as Rust names it: `…aws_sdk_lambda::operation::get_alias::GetAliasError…`.
+pub(crate) fn with_action_of(message: &str, error_type: &str) -> String {
     let denied = message.starts_with("AccessDenied") && denied_action(message).is_none();
-    match action(error_type).filter(|_| denied) {
+    match action_of(error_type).filter(|_| denied) {
         Some(action) => format!("{message} (not authorized to perform: {action})"),
         None => message.to_owned(),
     }
 }
 
-/// The IAM action of the operation in `…aws_sdk_lambda::operation::get_alias::GetAliasError…`. Actions are named as
-/// operations are, but for one.
-fn action(error_type: &str) -> Option<String> {
+/// Actions are named as operations are, but for one.
+fn action_of(error_type: &str) -> Option<String> {
     let (service, operation) = error_type.split_once("::operation::")?;
     let service = match service.rsplit("aws_sdk_").next()? {
         "cloudwatchlogs" => "logs",
@@ -56,14 +78,6 @@ fn action(error_type: &str) -> Option<String> {
     Some(format!("{service}:{name}"))
 }
 
-/// The action in AWS's "… is not authorized to perform: lambda:GetFunction on resource: …".
-fn denied_action(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once("not authorized to perform: ")?;
-    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == ':' || c == '-'));
-    let action = &rest[..end.unwrap_or(rest.len())];
-    action.contains(':').then_some(action)
-}
-
 #[cfg(test)]
 mod tests {
     use aws_sdk_lambda::error::SdkError;
@@ -74,21 +88,10 @@ mod tests {
     fn denials_name_the_action() {
         let denied = "AccessDeniedException: User: arn:aws:iam::1:user/x is not authorized to perform: lambda:PublishVersion on resource: arn:aws:lambda:eu-west-1:1:function:a because no identity-based policy allows it";
         assert!(next_step(denied).unwrap().contains("action lambda:PublishVersion to"));
-        let bare = "AccessDeniedException: no";
-        let of = std::any::type_name::<
-            SdkError<aws_sdk_lambda::operation::update_alias::UpdateAliasError>,
-        >();
-        let named = with_action(bare, of);
-        assert!(next_step(&named).unwrap().contains("action lambda:UpdateAlias to"), "{named}");
-        assert_eq!(with_action(denied, of), denied);
-        assert_eq!(with_action("ServiceException: no", of), "ServiceException: no");
-        let of = std::any::type_name::<aws_sdk_lambda::operation::invoke::InvokeError>();
-        assert!(with_action(bare, of).ends_with("lambda:InvokeFunction)"));
-        let of = std::any::type_name::<
-            aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError,
-        >();
-        assert!(with_action(bare, of).ends_with("logs:FilterLogEvents)"));
-        assert_eq!(with_action(bare, "i32"), bare);
+        let bare = with_action("AccessDeniedException: no", "UpdateAlias");
+        assert!(next_step(&bare).unwrap().contains("action lambda:UpdateAlias to"), "{bare}");
+        assert_eq!(with_action(denied, "UpdateAlias"), denied);
+        assert_eq!(with_action("ServiceException: no", "UpdateAlias"), "ServiceException: no");
     }
 
     #[test]
@@ -102,5 +105,24 @@ mod tests {
         );
         assert!(next_step("UnrecognizedClientException: The security token included in the request is invalid.").unwrap().starts_with("check"));
         assert_eq!(next_step("ServiceException: oops"), None);
+    }
+
+    #[test]
+    fn the_type_of_an_error_names_the_action() {
+        let bare = "AccessDeniedException: no";
+        let of = std::any::type_name::<
+            SdkError<aws_sdk_lambda::operation::update_alias::UpdateAliasError>,
+        >();
+        let named = with_action_of(bare, of);
+        assert!(next_step(&named).unwrap().contains("action lambda:UpdateAlias to"), "{named}");
+        assert_eq!(with_action_of(&named, of), named);
+        assert_eq!(with_action_of("ServiceException: no", of), "ServiceException: no");
+        let of = std::any::type_name::<aws_sdk_lambda::operation::invoke::InvokeError>();
+        assert!(with_action_of(bare, of).ends_with("lambda:InvokeFunction)"));
+        let of = std::any::type_name::<
+            aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError,
+        >();
+        assert!(with_action_of(bare, of).ends_with("logs:FilterLogEvents)"));
+        assert_eq!(with_action_of(bare, "i32"), bare);
     }
 }

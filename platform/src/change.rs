@@ -120,6 +120,25 @@ impl Change {
         shown
     }
 
+    /// Lambda's name of the operation.
+    pub(crate) fn operation(&self) -> &'static str {
+        match self {
+            Self::CreateFunction { .. } => "CreateFunction",
+            Self::UpdateFunctionCode { .. } => "UpdateFunctionCode",
+            Self::UpdateFunctionConfiguration { .. } => "UpdateFunctionConfiguration",
+            Self::PublishVersion { .. } => "PublishVersion",
+            Self::CreateAlias { .. } => "CreateAlias",
+            Self::UpdateAlias { .. } => "UpdateAlias",
+            Self::DeleteAlias { .. } => "DeleteAlias",
+            Self::DeleteFunction { .. } => "DeleteFunction",
+            Self::PutFunctionConcurrency { .. } => "PutFunctionConcurrency",
+            Self::DeleteFunctionConcurrency { .. } => "DeleteFunctionConcurrency",
+            Self::PublishLayerVersion { .. } => "PublishLayerVersion",
+            Self::DeleteLayerVersion { .. } => "DeleteLayerVersion",
+            Self::DeleteLogGroup { .. } => "DeleteLogGroup",
+        }
+    }
+
     /// What the call does, as the beginning of a sentence that goes on with the function's name.
     pub(crate) fn step(&self) -> &'static str {
         match self {
@@ -188,7 +207,7 @@ mod tests {
             code: Zip { bytes: vec![1, 2], sha256: "abc=".into() },
         };
         let shown = change.shown();
-        assert_eq!(shown["operation"], "CreateFunction");
+        assert_eq!(shown["operation"], change.operation());
         let parameters = &shown["parameters"];
         assert_eq!(parameters["MemorySize"], 128);
         assert_eq!(parameters["Code"]["ZipFile"], "2 bytes, SHA-256 abc=");

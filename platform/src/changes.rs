@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::access;
 use crate::change::{Answer, Change, Failure};
 use crate::deploy::DeployError;
 use crate::endpoint::Endpoint;
@@ -46,6 +47,12 @@ impl Changes {
         }
     }
 
+    /// Whether an entry that is not undone has changed a function.
+    pub(crate) fn have_changed(&self, function: &str) -> bool {
+        let Self::Journalled { journal, .. } = self else { return false };
+        journal.lock().expect("not poisoned").has_changed(function)
+    }
+
     /// Begins an entry, or goes on with the one that an interrupted command left.
     pub(crate) fn begin(&self, command: &str, deployment: &str) -> Result<(), DeployError> {
         let Self::Journalled { journal, .. } = self else { return Ok(()) };
@@ -68,12 +75,6 @@ impl Changes {
     pub(crate) fn last(&self) -> Option<Entry> {
         let Self::Journalled { journal, .. } = self else { return None };
         journal.lock().expect("not poisoned").last().cloned()
-    }
-
-    /// Whether an entry that is not undone has changed a function.
-    pub(crate) fn have_changed(&self, function: &str) -> bool {
-        let Self::Journalled { journal, .. } = self else { return false };
-        journal.lock().expect("not poisoned").has_changed(function)
     }
 
     /// Makes a change. `revision` is what the function or alias has to be at, where the operation takes that;
@@ -114,7 +115,7 @@ impl Changes {
         result.map_err(|failure| DeployError::Refused {
             step: change.step(),
             function: change.function().to_owned(),
-            message: failure.message,
+            message: access::with_action(&failure.message, change.operation()),
         })
     }
 }

@@ -537,5 +537,5 @@ pub(crate) fn aws_message<E: ProvideErrorMetadata + std::error::Error + 'static>
             .unwrap_or_default()
             .to_owned(),
     };
-    crate::access::with_action(&said, std::any::type_name::<E>())
+    crate::access::with_action_of(&said, std::any::type_name::<E>())
 }

@@ -156,6 +156,11 @@ impl Journal {
         self.entries.last()
     }
 
+    /// The entry that an interrupted command left.
+    pub(crate) fn open_entry(&self) -> Option<&Entry> {
+        self.last().filter(|entry| !entry.is_finished)
+    }
+
     /// Whether an entry that is not undone has changed a function.
     pub(crate) fn has_changed(&self, name: &str) -> bool {
         let undo = self.entries.iter().flat_map(|entry| &entry.undo);
@@ -165,13 +170,8 @@ impl Journal {
             | Undo::Alias { function, .. }
             | Undo::Concurrency { function, .. }
             | Undo::Latest { function, .. } => function == name,
-            Undo::DeleteLayerVersions { .. } => false,
+            _ => false,
         })
-    }
-
-    /// The entry that an interrupted command left.
-    pub(crate) fn open_entry(&self) -> Option<&Entry> {
-        self.last().filter(|entry| !entry.is_finished)
     }
 
     fn read(&mut self, record: Record) {
