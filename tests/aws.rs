@@ -63,6 +63,15 @@ fn adopt_and_restore(state: &State, endpoint: &str) {
     assert_eq!(left["a"]["aliases"], before["a"]["aliases"], "{endpoint}");
     assert_eq!(left["a"]["versions"], before["a"]["versions"], "{endpoint}");
     assert_eq!(left.as_object_mut().unwrap().remove("b"), None, "{endpoint}: b is left");
+
+    // With a version and an alias of its own, as SAM makes them, it has these back as well.
+    place.publish_live("a");
+    let before = place.everything();
+    ok(&["deploy", "--adopt", "--setup", "(a,b)"]);
+    assert_ne!(place.everything()["a"]["aliases"], before["a"]["aliases"], "{endpoint}");
+    ok(&["destroy"]);
+    assert_eq!(place.everything(), before, "{endpoint}: given back with its alias");
+    assert_eq!(place.described("a"), original, "{endpoint}: given back with its alias");
     request(endpoint, "DELETE", "/2015-03-31/functions/a", "").unwrap();
 }
 
@@ -110,6 +119,15 @@ fn deploy_drive_roll_back(state: &State, endpoint: &str, invokes: bool) {
             (&0.into(), Some(0.0)),
             "{fused}"
         );
+    }
+    if invokes {
+        // Beside what production calls, which stays as it is.
+        let place = Place(endpoint.to_owned());
+        let before = place.everything();
+        let more = ["--requests", "2", "--record-payloads", "--format", "json"];
+        let report = ok("verify", &more).json();
+        assert_eq!((&report["equal"], &report["requests"]), (&true.into(), &2.into()), "{report}");
+        assert_eq!(place.everything(), before, "{endpoint}: after a verification");
     }
     let undone = ok("rollback", &["--format", "json"]).json();
     assert_eq!(

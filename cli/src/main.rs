@@ -21,9 +21,10 @@ use crate::error::CliError;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // What the local backend has to say while it works; RUST_LOG asks for more or less.
+    // What the local backend has to say while it works; RUST_LOG asks for more or less. That there are no credentials
+    // is told as an error, and the SDK would warn of it before.
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,local_backend::runtimes=info"));
+        .unwrap_or_else(|_| EnvFilter::new("warn,local_backend::runtimes=info,aws_config=error"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -7,6 +7,7 @@ use local_backend::{
     InvokeOverhead, Options, PreparedRuntime, RuntimeError, SandboxReport, Server,
 };
 use optimizer::deployment::{Deployment, DeploymentError};
+use optimizer::execution::Outcome;
 use optimizer::gate::Effect;
 use optimizer::price::PriceBook;
 use optimizer::simulator::Overhead;
@@ -15,6 +16,7 @@ use platform::command;
 use platform::deploy::{DeployError, Deployer};
 use platform::endpoint::{AwsSettings, Endpoint};
 use platform::events::{Observer, RunEvent};
+use platform::load::Sent;
 use platform::package_form::PackageForm;
 use platform::project::Project;
 use platform::simulation::Simulation;
@@ -196,6 +198,16 @@ pub(crate) async fn live(
                 },
             }
         })
+}
+
+/// What kept a request from being executed, if it was the user's credentials or permissions: no other request will
+/// fare better.
+pub(crate) fn refusal(sent: &Sent) -> Option<CliError> {
+    let said = |key: &str| sent.answer[key].as_str();
+    let message = said("message").or_else(|| said("Cause"))?;
+    let next_step = platform::access::next_step(message)?;
+    (sent.outcome == Outcome::Refused)
+        .then(|| CliError::usage(format!("the request was refused: {message}"), next_step))
 }
 
 /// The deployment that an option describes.

@@ -58,8 +58,35 @@ fn denied_action(text: &str) -> Option<&str> {
     action.contains(':').then_some(action)
 }
 
+/// A message with the IAM action that was denied, if it was and the message does not name one, by the type of the SDK's
+/// error as Rust names it: `…aws_sdk_lambda::operation::get_alias::GetAliasError…`.
+pub(crate) fn with_action_of(message: &str, error_type: &str) -> String {
+    let denied = message.starts_with("AccessDenied") && denied_action(message).is_none();
+    match action_of(error_type).filter(|_| denied) {
+        Some(action) => format!("{message} (not authorized to perform: {action})"),
+        None => message.to_owned(),
+    }
+}
+
+/// Actions are named as operations are, but for one.
+fn action_of(error_type: &str) -> Option<String> {
+    let (service, operation) = error_type.split_once("::operation::")?;
+    let service = match service.rsplit("aws_sdk_").next()? {
+        "cloudwatchlogs" => "logs",
+        service => service,
+    };
+    let mut words = operation.split("::").next()?.split('_');
+    let name = words.try_fold(String::new(), |name, word| {
+        Some(name + &word.get(..1)?.to_uppercase() + word.get(1..)?)
+    })?;
+    let name = if name == "Invoke" { "InvokeFunction" } else { &name };
+    Some(format!("{service}:{name}"))
+}
+
 #[cfg(test)]
 mod tests {
+    use aws_sdk_lambda::error::SdkError;
+
     use super::*;
 
     #[test]
@@ -83,5 +110,24 @@ mod tests {
         );
         assert!(next_step("UnrecognizedClientException: The security token included in the request is invalid.").unwrap().starts_with("check"));
         assert_eq!(next_step("ServiceException: oops"), None);
+    }
+
+    #[test]
+    fn the_type_of_an_error_names_the_action() {
+        let bare = "AccessDeniedException: no";
+        let of = std::any::type_name::<
+            SdkError<aws_sdk_lambda::operation::update_alias::UpdateAliasError>,
+        >();
+        let named = with_action_of(bare, of);
+        assert!(next_step(&named).unwrap().contains("action lambda:UpdateAlias to"), "{named}");
+        assert_eq!(with_action_of(&named, of), named);
+        assert_eq!(with_action_of("ServiceException: no", of), "ServiceException: no");
+        let of = std::any::type_name::<aws_sdk_lambda::operation::invoke::InvokeError>();
+        assert!(with_action_of(bare, of).ends_with("lambda:InvokeFunction)"));
+        let of = std::any::type_name::<
+            aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError,
+        >();
+        assert!(with_action_of(bare, of).ends_with("logs:FilterLogEvents)"));
+        assert_eq!(with_action_of(bare, "i32"), bare);
     }
 }

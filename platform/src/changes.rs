@@ -47,6 +47,12 @@ impl Changes {
         }
     }
 
+    /// Whether an entry that is not undone has changed a function.
+    pub(crate) fn have_changed(&self, function: &str) -> bool {
+        let Self::Journalled { journal, .. } = self else { return false };
+        journal.lock().expect("not poisoned").has_changed(function)
+    }
+
     /// Begins an entry, or goes on with the one that an interrupted command left.
     pub(crate) fn begin(&self, command: &str, deployment: &str) -> Result<(), DeployError> {
         let Self::Journalled { journal, .. } = self else { return Ok(()) };

@@ -641,11 +641,11 @@ pub(crate) fn refused<'n, E: ProvideErrorMetadata + std::error::Error + 'static>
     }
 }
 
-/// What the service said, or else what kept it from being asked.
+/// What the service said, with the permission that was lacking, or else what kept it from being asked.
 pub(crate) fn aws_message<E: ProvideErrorMetadata + std::error::Error + 'static>(
     error: &E,
 ) -> String {
-    match (error.code(), error.message()) {
+    let said = match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code.to_owned(),
         _ => aws_sdk_lambda::error::DisplayErrorContext(error)
@@ -655,5 +655,6 @@ pub(crate) fn aws_message<E: ProvideErrorMetadata + std::error::Error + 'static>
             .next()
             .unwrap_or_default()
             .to_owned(),
-    }
+    };
+    crate::access::with_action_of(&said, std::any::type_name::<E>())
 }

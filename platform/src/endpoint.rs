@@ -1,5 +1,7 @@
 //! Clients for a Lambda endpoint: AWS itself or anything that speaks its APIs.
 
+mod patience;
+
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -9,6 +11,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_lambda::error::DisplayErrorContext;
 
+use self::patience::Patience;
 use crate::deploy::aws_message;
 
 /// Times that the SDK sends a request that is throttled, unanswered or met by a fault of the service, unless
@@ -54,12 +57,23 @@ pub enum AwsError {
     /// No region is configured.
     #[error("no AWS region is configured")]
     NoRegion,
+    /// The configuration files have no such profile.
+    #[error("the AWS configuration files have no profile `{name}`")]
+    NoProfile {
+        /// The one that is wanted.
+        name: String,
+        /// Those there are.
+        known: Vec<String>,
+    },
     /// There are no credentials, or they cannot be had.
     #[error("there are no usable AWS credentials: {0}")]
     NoCredentials(String),
     /// AWS does not take the credentials.
     #[error("AWS does not accept the credentials: {0}")]
     Rejected(String),
+    /// No answer comes from AWS.
+    #[error("AWS cannot be reached: {0}")]
+    Unreachable(String),
 }
 
 impl AwsSettings {
@@ -81,6 +95,26 @@ impl AwsSettings {
         }
         loader
     }
+
+    /// Checks that the profile exists that is asked for: without this it would be region or credentials that are
+    /// missing.
+    async fn check_profile(&self) -> Result<(), AwsError> {
+        let from_environment = || std::env::var("AWS_PROFILE").ok().filter(|name| !name.is_empty());
+        let Some(name) = self.profile.clone().or_else(from_environment) else { return Ok(()) };
+        let (files, real) = (Default::default(), Default::default());
+        let profiles = aws_config::profile::load(&real, &Default::default(), &files, None).await;
+        let profiles = profiles.map_err(|error| {
+            AwsError::NoCredentials(without_debug(&DisplayErrorContext(&error).to_string()))
+        })?;
+        match profiles.get_profile(&name) {
+            Some(_) => Ok(()),
+            None => {
+                let mut known: Vec<String> = profiles.profiles().map(str::to_owned).collect();
+                known.sort();
+                Err(AwsError::NoProfile { name, known })
+            }
+        }
+    }
 }
 
 impl AwsError {
@@ -89,12 +123,20 @@ impl AwsError {
     pub fn next_step(&self) -> String {
         match self {
             Self::NoRegion => "name one with --region, AWS_REGION, or `aws configure`".into(),
+            Self::NoProfile { known, .. } if known.is_empty() => {
+                "make it with `aws configure --profile`, or leave --profile and AWS_PROFILE out".into()
+            }
+            Self::NoProfile { known, .. } => format!(
+                "name one of {} with --profile or AWS_PROFILE, or make it with `aws configure --profile`",
+                known.join(", ")
+            ),
             Self::NoCredentials(message) if message.to_lowercase().contains("sso") => {
                 "sign in again: aws sso login, with --profile if you use one".into()
             }
             Self::NoCredentials(_) => "sign in (aws configure, aws sso login), name a profile with --profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".into(),
             Self::Rejected(message) => crate::access::next_step(message)
-                .unwrap_or_else(|| "check the network and --region, and run the command again".into()),
+                .unwrap_or_else(|| "check the credentials: aws sts get-caller-identity".into()),
+            Self::Unreachable(_) => "check the network and --region, and run the command again".into(),
         }
     }
 }
@@ -116,6 +158,7 @@ impl Endpoint {
         if let Some(url) = endpoint.as_deref().filter(|url| url.starts_with("http://")) {
             return Ok(Self::emulated(settings, url).await);
         }
+        settings.check_profile().await?;
         let loader = settings.loader();
         let loader = match &endpoint {
             Some(url) => loader.endpoint_url(url),
@@ -133,8 +176,16 @@ impl Endpoint {
             // Everybody may ask who they are. It shows early what is wrong with credentials, and the journals of
             // different accounts must not be mixed.
             None => {
-                let asked = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await;
-                let known = asked.map_err(|error| AwsError::Rejected(aws_message(&error)))?;
+                let patient = aws_sdk_sts::config::Builder::from(&config)
+                    .interceptor(Patience::from_environment());
+                let client = aws_sdk_sts::Client::from_conf(patient.build());
+                let known =
+                    client.get_caller_identity().send().await.map_err(|error| {
+                        match error.as_service_error() {
+                            Some(_) => AwsError::Rejected(aws_message(&error)),
+                            None => AwsError::Unreachable(aws_message(&error)),
+                        }
+                    })?;
                 format!("{}-{region}", known.account().unwrap_or_default())
             }
         };
@@ -164,10 +215,14 @@ impl Endpoint {
     }
 
     fn new(config: &SdkConfig, settings: AwsSettings, url: String, place: String) -> Self {
+        let patience = Patience::from_environment();
+        let lambda = aws_sdk_lambda::config::Builder::from(config).interceptor(patience);
+        let iam = aws_sdk_iam::config::Builder::from(config).interceptor(patience);
+        let logs = aws_sdk_cloudwatchlogs::config::Builder::from(config).interceptor(patience);
         Self {
-            lambda: aws_sdk_lambda::Client::new(config),
-            logs: aws_sdk_cloudwatchlogs::Client::new(config),
-            iam: aws_sdk_iam::Client::new(config),
+            lambda: aws_sdk_lambda::Client::from_conf(lambda.build()),
+            logs: aws_sdk_cloudwatchlogs::Client::from_conf(logs.build()),
+            iam: aws_sdk_iam::Client::from_conf(iam.build()),
             settings,
             url,
             place,

@@ -174,6 +174,19 @@ impl Journal {
         self.last().filter(|entry| !entry.is_finished)
     }
 
+    /// Whether an entry that is not undone has changed a function.
+    pub(crate) fn has_changed(&self, name: &str) -> bool {
+        let undo = self.entries.iter().flat_map(|entry| &entry.undo);
+        undo.into_iter().any(|(_, undo)| match undo {
+            Undo::DeleteFunction { function }
+            | Undo::DeleteVersions { function, .. }
+            | Undo::Alias { function, .. }
+            | Undo::Concurrency { function, .. }
+            | Undo::Latest { function, .. } => function == name,
+            _ => false,
+        })
+    }
+
     fn read(&mut self, record: Record) {
         match record {
             Record::Begun { command, deployment, at } => self.entries.push(Entry {

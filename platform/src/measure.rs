@@ -45,6 +45,18 @@ pub enum MeasureError {
     /// Nothing could be sent.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// What is to be compared with was not executed.
+    #[error(
+        "{refused} of {sent} requests to the unfused functions were refused, so there is nothing to compare: {message}"
+    )]
+    Refused {
+        /// How many.
+        refused: usize,
+        /// Of how many.
+        sent: usize,
+        /// What the endpoint said to one of them.
+        message: String,
+    },
 }
 
 /// How much to measure.

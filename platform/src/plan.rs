@@ -70,7 +70,7 @@ pub struct PlannedFunction {
     pub inlined: Vec<TaskName>,
     /// What it gets.
     pub resources: Resources,
-    /// SHA-256 of its package, in base64 as Lambda gives it.
+    /// SHA-256 of its zip, in base64 as Lambda gives it, or the tag of its image.
     pub code_sha256: String,
     /// SHA-256 of what the workflow file says about its configuration, in base64. The values of variables are not in
     /// it, because a hash of a short secret gives it away.

@@ -44,7 +44,7 @@ pub async fn functions(
             match endpoint.lambda.get_function_configuration().function_name(name).send().await {
                 Ok(configuration) => configuration,
                 Err(error) if error.code() == Some("ResourceNotFoundException") => continue,
-                Err(error) => return Err(refused("looking up", name)(error)),
+                Err(error) => return Err(refused("look-up", name)(error)),
             };
         let versions = endpoint
             .lambda
@@ -55,7 +55,7 @@ pub async fn functions(
             .send()
             .collect::<Result<Vec<_>, _>>()
             .await
-            .map_err(refused("listing the versions", name))?;
+            .map_err(refused("listing of the versions", name))?;
         found.push(FunctionStatus {
             name: name.to_owned(),
             memory_mb: configuration.memory_size().unwrap_or_default() as u32,
@@ -85,7 +85,7 @@ pub async fn live(
                 waiting.push((root.clone(), version));
             }
             Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
-            Err(error) => return Err(refused("looking up the alias of", &root.0)(error)),
+            Err(error) => return Err(refused("look-up of the alias", &root.0)(error)),
         }
     }
     // From the versions that are invoked from outside along the pinned versions of what they call.
@@ -101,7 +101,7 @@ pub async fn live(
             .qualifier(&version)
             .send()
             .await
-            .map_err(refused("looking up", &root.0))?;
+            .map_err(refused("look-up", &root.0))?;
         let variables = configuration.environment().and_then(|e| e.variables());
         let variable = |name: &str| variables.and_then(|variables| variables.get(name)).cloned();
         let inlined: Vec<TaskName> = variable(wire::manifest::INLINED_VARIABLE)

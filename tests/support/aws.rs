@@ -1,11 +1,9 @@
-//! Servers that stand for AWS, a proxy in front of one that disturbs, and plain requests to them.
+//! Servers that stand for AWS, plain requests to them, and requests as such a server gets them.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -121,146 +119,75 @@ pub fn answer(
     Some((head.to_owned(), body.to_owned()))
 }
 
-/// What a [`Proxy`] does to the requests that it is told to disturb.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Fault {
-    /// The service fails once.
-    FailOnce,
-    /// The service fails from then on.
-    FailAlways,
-    /// The request takes effect, but its answer is lost.
-    LoseAnswer,
-    /// The client is killed before the request arrives.
-    KillBefore,
-    /// The client is killed after the request took effect.
-    KillAfter,
-    /// Too many requests, once.
-    Throttle,
+/// A request as a server gets it.
+pub struct Request {
+    /// Request line and headers, without what separates them from the body.
+    pub head: String,
+    /// What follows.
+    pub body: Vec<u8>,
 }
 
-/// Stands between a client and an endpoint and disturbs one of the requests that change something.
-pub struct Proxy {
-    /// Its endpoint.
-    pub endpoint: String,
-    changes: Arc<AtomicUsize>,
-    client: Arc<Mutex<Option<u32>>>,
-}
-
-impl Proxy {
-    /// Disturbs the change with this number, counted from 0; none disturbs nothing and counts.
-    ///
-    /// # Panics
-    /// If it cannot listen.
+impl Request {
+    /// Reads one; none if the connection ends before.
     #[must_use]
-    pub fn start(upstream: &str, fault: Option<(usize, Fault)>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-        let endpoint = format!("http://{}", listener.local_addr().expect("it listens"));
-        let upstream = upstream.strip_prefix("http://").expect("a URL").to_owned();
-        let changes = Arc::new(AtomicUsize::new(0));
-        let client = Arc::new(Mutex::new(None));
-        let (counted, known) = (Arc::clone(&changes), Arc::clone(&client));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let upstream = upstream.clone();
-                let (counted, known) = (Arc::clone(&counted), Arc::clone(&known));
-                std::thread::spawn(move || serve(stream, &upstream, fault, &counted, &known));
+    pub fn receive(client: &mut TcpStream) -> Option<Self> {
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 65_536];
+        let end = loop {
+            let read = client.read(&mut buffer).ok().filter(|read| *read > 0)?;
+            bytes.extend_from_slice(&buffer[..read]);
+            if let Some(at) = bytes.windows(4).position(|it| it == b"\r\n\r\n") {
+                break at;
             }
-        });
-        Self { endpoint, changes, client }
+        };
+        let mut request = Self {
+            head: String::from_utf8_lossy(&bytes[..end]).into_owned(),
+            body: bytes.split_off(end + 4),
+        };
+        let length = request.header("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
+        while request.body.len() < length {
+            let read = client.read(&mut buffer).ok().filter(|read| *read > 0)?;
+            request.body.extend_from_slice(&buffer[..read]);
+        }
+        Some(request)
     }
 
-    /// Says which process is the client that may be killed.
-    ///
-    /// # Panics
-    /// If a thread that served it panicked.
-    pub fn set_client(&self, process: u32) {
-        *self.client.lock().expect("not poisoned") = Some(process);
-    }
-
-    /// How many requests to change something there were.
+    /// A header's value, by its name in small letters.
     #[must_use]
-    pub fn changes(&self) -> usize {
-        self.changes.load(Ordering::SeqCst)
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        let (_, value) = headers.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        Some(value.trim())
+    }
+
+    /// The answer of a server to it, of which the connection is closed afterwards, so that its end is the answer's.
+    #[must_use]
+    pub fn forward(&self, upstream: &str) -> Option<Vec<u8>> {
+        let lines = self.head.lines();
+        let mut lines: Vec<&str> =
+            lines.filter(|line| !line.to_lowercase().starts_with("connection:")).collect();
+        lines.push("Connection: close");
+        let mut server = TcpStream::connect(upstream.strip_prefix("http://")?).ok()?;
+        server.write_all(format!("{}\r\n\r\n", lines.join("\r\n")).as_bytes()).ok()?;
+        server.write_all(&self.body).ok()?;
+        let mut answer = Vec::new();
+        server.read_to_end(&mut answer).ok()?;
+        Some(answer)
     }
 }
 
-fn serve(
-    mut client: TcpStream,
-    upstream: &str,
-    fault: Option<(usize, Fault)>,
-    changes: &AtomicUsize,
-    process: &Mutex<Option<u32>>,
+/// Answers a request, of which the connection is closed afterwards.
+pub fn respond(
+    client: &mut TcpStream,
+    status: u16,
+    headers: &[(&str, &str)],
+    body: &str,
 ) -> Option<()> {
-    let mut request = Vec::new();
-    let mut buffer = [0; 65_536];
-    let (head_end, length) = loop {
-        let read = client.read(&mut buffer).ok().filter(|read| *read > 0)?;
-        request.extend_from_slice(&buffer[..read]);
-        if let Some(at) = request.windows(4).position(|it| it == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&request[..at]).to_lowercase();
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
-            break (at + 4, length.unwrap_or(0_usize));
-        }
-    };
-    while request.len() < head_end + length {
-        let read = client.read(&mut buffer).ok().filter(|read| *read > 0)?;
-        request.extend_from_slice(&buffer[..read]);
-    }
-    let is_change = !request.starts_with(b"GET ")
-        && !request.starts_with(b"POST / ")
-        && !String::from_utf8_lossy(&request[..head_end]).contains("/invocations");
-    let number = is_change.then(|| changes.fetch_add(1, Ordering::SeqCst));
-    let now = fault.filter(|(at, fault)| match fault {
-        Fault::FailAlways => number.is_some_and(|number| number >= *at),
-        _ => number == Some(*at),
-    });
-    let now = now.map(|(_, fault)| fault);
-    let refuse = |client: &mut TcpStream, status: &str, code: &str| {
-        let body = "{\"Type\":\"Service\",\"Message\":\"disturbed\"}";
-        let answer = format!(
-            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nx-amzn-ErrorType: {code}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            body.len()
-        );
-        client.write_all(answer.as_bytes()).ok()
-    };
-    let kill = || {
-        let process = process.lock().expect("not poisoned").expect("the client is known");
-        let _ = Command::new("kill").args(["-s", "KILL", &process.to_string()]).status();
-    };
-    match now {
-        Some(Fault::FailOnce | Fault::FailAlways) => {
-            return refuse(&mut client, "500 Internal Server Error", "ServiceException");
-        }
-        Some(Fault::Throttle) => {
-            return refuse(&mut client, "429 Too Many Requests", "TooManyRequestsException");
-        }
-        Some(Fault::KillBefore) => {
-            kill();
-            return None;
-        }
-        _ => {}
-    }
-    // One request for each connection, so that the end of the answer is the end of the connection.
-    let head = String::from_utf8_lossy(&request[..head_end]).into_owned();
-    let mut lines: Vec<&str> = head
-        .trim_end()
-        .lines()
-        .filter(|line| !line.to_lowercase().starts_with("connection:"))
-        .collect();
-    lines.push("Connection: close");
-    let mut server = TcpStream::connect(upstream).ok()?;
-    server.write_all(format!("{}\r\n\r\n", lines.join("\r\n")).as_bytes()).ok()?;
-    server.write_all(&request[head_end..]).ok()?;
-    let mut answer = Vec::new();
-    server.read_to_end(&mut answer).ok()?;
-    match now {
-        Some(Fault::LoseAnswer) => None,
-        Some(Fault::KillAfter) => {
-            kill();
-            None
-        }
-        _ => client.write_all(&answer).ok(),
-    }
+    let headers: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let answer = format!(
+        "HTTP/1.1 {status} -\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    client.write_all(answer.as_bytes()).ok()
 }

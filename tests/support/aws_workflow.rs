@@ -7,22 +7,37 @@ use crate::aws::request;
 use crate::{Run, fuseline};
 use serde_json::{Value, json};
 
-/// The workflow `tiny`: `a` calls `b`. Its functions are deployed, but never run.
+/// A workflow of the functions `a` and `b`, which are deployed, but never run.
 pub struct Workflow {
     folder: PathBuf,
 }
 
+/// `a` calls `b`.
+pub const TINY: &str = "name: tiny
+entry: a
+slo: { latency: 1s }
+defaults: { runtime: provided.al2023, memory: 256 }
+tasks:
+  a: { code: ./a, environment: { SECRET: s3cret }, calls: { b: sync } }
+  b: { code: ./b }
+";
+
 impl Workflow {
-    /// Writes it below a folder.
+    /// Writes [`TINY`] below a folder.
     pub fn new(folder: &Path) -> Self {
+        Self::with(folder, TINY)
+    }
+
+    /// Writes one with another workflow file below a folder.
+    pub fn with(folder: &Path, text: &str) -> Self {
         let folder = folder.join("workflow");
         for task in ["a", "b"] {
             std::fs::create_dir_all(folder.join(task)).unwrap();
             std::fs::write(folder.join(task).join("bootstrap"), format!("#!/bin/sh\n# {task}\n"))
                 .unwrap();
+            std::fs::write(folder.join(task).join("app.py"), format!("# {task}\n")).unwrap();
         }
         std::fs::write(folder.join("supervisor"), "#!/bin/sh\n").unwrap();
-        let text = "name: tiny\nentry: a\nslo: { latency: 1s }\ndefaults: { runtime: provided.al2023, memory: 256 }\ntasks:\n  a: { code: ./a, environment: { SECRET: s3cret }, calls: { b: sync } }\n  b: { code: ./b }\n";
         std::fs::write(folder.join("w.yaml"), text).unwrap();
         Self { folder }
     }
@@ -35,17 +50,52 @@ impl Workflow {
 
     /// `fuseline` with a command for it at an endpoint that stands for AWS.
     pub fn command(&self, endpoint: &str, command: &[&str]) -> Command {
+        let mut fuseline = self.fuseline(command);
+        fuseline.args(["--endpoint", endpoint]);
+        fuseline
+    }
+
+    /// The same as on AWS itself, with credentials in the environment: only that all of AWS is at another address.
+    pub fn command_on_aws(&self, address: &str, command: &[&str]) -> Command {
+        let nothing = self.folder.join("nothing");
+        std::fs::write(&nothing, "").unwrap();
+        let mut fuseline = self.fuseline(command);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("AWS_") {
+                fuseline.env_remove(name);
+            }
+        }
+        fuseline
+            .env("AWS_ENDPOINT_URL", address)
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "secret")
+            .env("AWS_CONFIG_FILE", &nothing)
+            .env("AWS_SHARED_CREDENTIALS_FILE", &nothing)
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_MAX_ATTEMPTS", "2")
+            // Signed-in sessions are below it.
+            .env("HOME", &self.folder);
+        fuseline
+    }
+
+    fn fuseline(&self, command: &[&str]) -> Command {
         let mut fuseline = fuseline(self.folder.parent().unwrap());
         fuseline
             .arg(command[0])
             .arg(self.folder.join("w.yaml"))
-            .args(["--platform", "aws", "--endpoint", endpoint])
+            .args(["--platform", "aws"])
             .args(&command[1..])
             .env("FUSELINE_BOOTSTRAP", self.folder.join("supervisor"))
             .env("AWS_MAX_ATTEMPTS", "2")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         fuseline
+    }
+
+    /// Runs it to its end.
+    pub fn run_on_aws(&self, address: &str, command: &[&str]) -> Run {
+        self.command_on_aws(address, command).output().expect("it can be started").into()
     }
 
     /// Runs it to its end.
@@ -100,6 +150,16 @@ impl Place {
         panic!("{name} does not become active");
     }
 
+    /// Publishes a version of a function and makes its alias `live` call it, as SAM does.
+    pub fn publish_live(&self, name: &str) {
+        let function = format!("/2015-03-31/functions/{name}");
+        let post = |what: &str, body: Value| {
+            request(&self.0, "POST", &format!("{function}/{what}"), &body.to_string()).unwrap()
+        };
+        let version = post("versions", json!({}))["Version"].clone();
+        post("aliases", json!({ "Name": "live", "FunctionVersion": version }));
+    }
+
     /// What of a function's unpublished state has to be restored.
     pub fn described(&self, name: &str) -> Value {
         let found = self.get(&format!("/2015-03-31/functions/{name}/configuration"));
@@ -119,9 +179,15 @@ impl Place {
             .into()
     }
 
-    /// Functions with their versions and aliases, and the unpublished state of those that Fuseline did not make.
+    /// Functions with their versions and aliases, and the unpublished state of those that Fuseline did not make; and
+    /// versions of the workflow's layer.
     pub fn everything(&self) -> Value {
         let mut all = json!({});
+        let layers = self.get("/2018-10-31/layers/fuseline-tiny/versions");
+        for layer in layers["LayerVersions"].as_array().into_iter().flatten() {
+            let name = layer["LayerVersionArn"].as_str().unwrap();
+            all[name] = json!({ "versions": [], "aliases": [], "latest": null });
+        }
         let functions = self.get("/2015-03-31/functions");
         for function in functions["Functions"].as_array().into_iter().flatten() {
             let name = function["FunctionName"].as_str().unwrap();
@@ -136,7 +202,9 @@ impl Place {
     /// As [`Place::everything`], with how many versions there are instead of which.
     pub fn shape(&self) -> Value {
         let mut all = self.everything();
-        for (_, function) in all.as_object_mut().unwrap() {
+        let all_of_them = all.as_object_mut().unwrap();
+        all_of_them.retain(|name, _| !name.starts_with("arn:"));
+        for (_, function) in all_of_them {
             let count = function["versions"].as_array().unwrap().len();
             let aliases = function["aliases"].as_array().unwrap().len();
             *function = json!({ "versions": count, "aliases": aliases });

@@ -3,7 +3,9 @@
 pub mod aws;
 pub mod aws_workflow;
 pub mod emulator;
+pub mod proxy;
 pub mod registry;
+pub mod stub;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};

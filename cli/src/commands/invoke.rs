@@ -52,10 +52,10 @@ pub(crate) async fn run(arguments: &InvokeArguments) -> Result<(), CliError> {
     }
     match sent.outcome {
         Outcome::Ok => Ok(()),
-        Outcome::Refused => Err(CliError::Failed {
+        Outcome::Refused => Err(session::refusal(&sent).unwrap_or(CliError::Failed {
             message: "the endpoint refused the request; what it said is above".into(),
             next_step: None,
-        }),
+        })),
         outcome => Err(CliError::Failed {
             message: format!("the workflow did not return what it should ({outcome:?})"),
             next_step: Some("its answer is above, its logs are in its log groups".into()),

@@ -56,6 +56,9 @@ pub(crate) async fn run(arguments: &LoadArguments) -> Result<(), CliError> {
     })
     .await
     .map_err(|error| CliError::failed("nothing was sent", &error))?;
+    if let Some(refusal) = sent.iter().find_map(session::refusal) {
+        return Err(refusal);
+    }
     let prices = project.prices();
     let tasks = project.tasks.keys();
     let logs = observe::logs(&endpoint, tasks, &sent)

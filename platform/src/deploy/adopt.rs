@@ -19,13 +19,15 @@ use optimizer::workflow::TaskName;
 
 use super::functions::{Existing, variable};
 use super::{DeployError, Deployer, Wanted, refused, sha256};
-use crate::change::{Change, FunctionSettings, Zip};
+use crate::change::{Change, FunctionSettings, Routing, Zip};
 use crate::download;
 use crate::journal::Undo;
 use crate::package_form::{PackageForm, WRAPPER};
 
 /// Variable of a function that was taken over: the version that is its original.
 const ADOPTED_VARIABLE: &str = "FUSELINE_ADOPTED";
+/// Variable of a function that was taken over and had an alias `live`: the version that it called.
+const ADOPTED_LIVE_VARIABLE: &str = "FUSELINE_ADOPTED_LIVE";
 /// How our own variables start.
 const OUR_VARIABLES: &str = "FUSELINE_";
 /// Description of versions that keep a function as it was.
@@ -130,6 +132,40 @@ impl Deployer<'_> {
         variable(existing.environment(), ADOPTED_VARIABLE)
     }
 
+    /// What its alias `live` called then; none if it had no such alias.
+    fn original_live_of<'c>(&self, existing: &'c Existing) -> Option<&'c str> {
+        variable(existing.environment(), ADOPTED_LIVE_VARIABLE)
+    }
+
+    /// Gives a function that was taken over back: alias, code and configuration as they were, and none of the versions
+    /// that Fuseline published. Being interrupted, it can be run again until the function is as it was, and
+    /// then [`Deployer::delete_versions`] is what is left to do.
+    pub(super) async fn give_back(
+        &self,
+        name: &str,
+        existing: &Existing,
+        original: &str,
+    ) -> Result<(), DeployError> {
+        let live = self.original_live_of(existing);
+        match (live, self.alias(name).await?) {
+            (Some(version), Some(found)) if found.version != version => {
+                let (function_name, name) = (name.to_owned(), super::LIVE_ALIAS.to_owned());
+                let function_version = version.to_owned();
+                let routing_config = Routing::default();
+                let change =
+                    Change::UpdateAlias { function_name, name, function_version, routing_config };
+                self.changes.make(self.endpoint, &change, found.revision.as_deref(), None).await?;
+            }
+            (None, Some(_)) => self.delete_alias(name).await?,
+            _ => {}
+        }
+        self.delete_versions(name, 0, &[original]).await?;
+        self.restore(name, original).await?;
+        // Lambda gives the newest version instead of a new one if nothing has changed since, so the one that keeps
+        // the function may be its own, and stays then.
+        self.delete_versions(name, 0, &[]).await
+    }
+
     /// What is changed of a function that is taken over. What the file says about its role, network, timeout,
     /// storage and handler is left out, because the function has its own.
     pub(super) async fn adopted_settings(
@@ -147,6 +183,11 @@ impl Deployer<'_> {
         };
         let original = self.original_of(existing).unwrap_or(kept);
         environment.insert(ADOPTED_VARIABLE.to_owned(), original.to_owned());
+        let live = match self.original_of(existing) {
+            Some(_) => self.original_live_of(existing).map(str::to_owned),
+            None => self.alias(&wanted.task.0).await?.map(|alias| alias.version),
+        };
+        environment.extend(live.map(|version| (ADOPTED_LIVE_VARIABLE.to_owned(), version)));
         let ours = format!(":layer:{}:", self.layer_name());
         let arns = existing.layers().iter().filter_map(|layer| layer.arn());
         let mut layers: Vec<String> =
@@ -243,7 +284,7 @@ impl Deployer<'_> {
     ) -> Result<GetFunctionOutput, DeployError> {
         let call = self.endpoint.lambda.get_function().function_name(name);
         let call = call.set_qualifier(version.map(str::to_owned));
-        call.send().await.map_err(refused("looking up", name))
+        call.send().await.map_err(refused("look-up", name))
     }
 
     /// Refuses a function whose runtime cannot hold the tasks.
@@ -320,8 +361,8 @@ impl Deployer<'_> {
             Ok(_) => {}
             Err(error) => {
                 let code = error.code().map(str::to_owned);
-                let refused = refused("looking up provisioned concurrency", name)(error);
-                only_denied(code.as_deref(), refused)?;
+                let refused = refused("look-up of provisioned concurrency", name)(error);
+                self.unless_absent(code.as_deref(), refused)?;
             }
         }
         let call = lambda.get_function_url_config().function_name(name);
@@ -332,17 +373,21 @@ impl Deployer<'_> {
             Ok(_) => Ok(()),
             Err(error) => {
                 let code = error.code().map(str::to_owned);
-                only_denied(code.as_deref(), refused("looking up the URL", name)(error))
+                self.unless_absent(code.as_deref(), refused("look-up of the URL", name)(error))
             }
         }
     }
-}
 
-/// Emulators lack these operations, and then the function has no such feature; who may not ask cannot know.
-fn only_denied(code: Option<&str>, error: DeployError) -> Result<(), DeployError> {
-    match code {
-        Some("AccessDeniedException" | "ExpiredTokenException") => Err(error),
-        _ => Ok(()),
+    /// What the service does not find is not there, and who may not ask or gets no answer cannot know. Emulators lack
+    /// these operations, and then the function has no such feature.
+    fn unless_absent(&self, code: Option<&str>, error: DeployError) -> Result<(), DeployError> {
+        let cannot_know = ["AccessDenied", "ExpiredToken", "TooManyRequests", "ServiceException"];
+        let is_absent = match code {
+            Some("ResourceNotFoundException") => true,
+            Some(code) if cannot_know.iter().any(|it| code.starts_with(it)) => false,
+            _ => self.endpoint.is_emulated(),
+        };
+        if is_absent { Ok(()) } else { Err(error) }
     }
 }
 

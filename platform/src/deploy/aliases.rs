@@ -27,7 +27,7 @@ impl Deployer<'_> {
                 revision: alias.revision_id().map(str::to_owned),
             })),
             Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
-            Err(error) => Err(refused("looking up the alias of", function)(error)),
+            Err(error) => Err(refused("look-up of the alias", function)(error)),
         }
     }
 
@@ -45,6 +45,8 @@ impl Deployer<'_> {
         let from = found.as_ref().map(|alias| alias.version.clone());
         let (function_name, name) = (function.to_owned(), LIVE_ALIAS.to_owned());
         let (to, function_version) = (version.to_owned(), version.to_owned());
+        // An interrupted run may have moved it already, to a version that nothing needs any more.
+        let from = self.moves(function).first().map_or(from, |(from, _)| from.clone());
         let undo = Undo::Alias { function: function_name.clone(), name: name.clone(), from, to };
         let routing_config = Routing::default();
         let change = match found {
@@ -97,6 +99,17 @@ impl Deployer<'_> {
         let change = Change::UpdateAlias { function_name, name, function_version, routing_config };
         let revision = found.revision.as_deref();
         self.changes.make(self.endpoint, &change, revision, Some(undo)).await.map(drop)
+    }
+
+    /// Where this entry of the journal has moved a function's alias from and to, in order; the last move may not have
+    /// been made.
+    pub(super) fn moves(&self, function: &str) -> Vec<(Option<String>, String)> {
+        let undo = self.changes.last().map(|entry| entry.undo).unwrap_or_default();
+        let moves = undo.into_iter().filter_map(|(_, undo)| match undo {
+            Undo::Alias { function: of, from, to, .. } if of == function => Some((from, to)),
+            _ => None,
+        });
+        moves.collect()
     }
 
     pub(super) async fn delete_alias(&self, function: &str) -> Result<(), DeployError> {

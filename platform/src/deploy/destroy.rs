@@ -17,28 +17,30 @@ impl Deployer<'_> {
         for task in self.project.tasks.keys() {
             let name = task.0.as_str();
             let Some(existing) = self.existing(name).await? else { continue };
-            if !self.is_ours(&existing) {
+            if !self.is_ours(&existing) && !self.changes.have_changed(name) {
                 return Err(DeployError::Foreign(name.to_owned()));
             }
         }
         for task in self.project.tasks.keys() {
             let name = task.0.as_str();
-            let Some(existing) = self.existing(name).await? else { continue };
-            match self.original_of(&existing) {
-                Some(original) => {
-                    let original = original.to_owned();
-                    self.delete_alias(name).await?;
-                    self.delete_versions(name, 0, &[&original]).await?;
-                    self.restore(name, &original).await?;
-                    self.delete(name, Some(&original)).await?;
+            match self.existing(name).await? {
+                None if !self.changes.have_changed(name) => continue,
+                // An interrupted run had deleted it, but perhaps not its log group.
+                None => self.delete_log_group(task).await,
+                // An interrupted run had given it back.
+                Some(existing) if !self.is_ours(&existing) => {
+                    self.delete_versions(name, 0, &[]).await?;
                 }
-                None => {
-                    let own = self.role_name(task);
-                    self.delete_with_log(task).await?;
-                    if existing.role().is_some_and(|role| role.ends_with(&format!("/{own}"))) {
-                        self.delete_role(&own).await?;
+                Some(existing) => match self.original_of(&existing) {
+                    Some(original) => self.give_back(name, &existing, original).await?,
+                    None => {
+                        let own = self.role_name(task);
+                        self.delete_with_log(task).await?;
+                        if existing.role().is_some_and(|role| role.ends_with(&format!("/{own}"))) {
+                            self.delete_role(&own).await?;
+                        }
                     }
-                }
+                },
             }
             removed.push(name.to_owned());
         }
@@ -53,9 +55,13 @@ impl Deployer<'_> {
     /// Deletes a function and what it has logged.
     pub(super) async fn delete_with_log(&self, task: &TaskName) -> Result<(), DeployError> {
         self.delete(&task.0, None).await?;
-        let change = Change::DeleteLogGroup { log_group_name: log_group(task) };
-        // A function that was never invoked has no log group, and who may not delete it keeps it.
-        let _ = self.changes.make(self.endpoint, &change, None, None).await;
+        self.delete_log_group(task).await;
         Ok(())
+    }
+
+    /// A function that was never invoked has no log group, and who may not delete it keeps it.
+    async fn delete_log_group(&self, task: &TaskName) {
+        let change = Change::DeleteLogGroup { log_group_name: log_group(task) };
+        let _ = self.changes.make(self.endpoint, &change, None, None).await;
     }
 }

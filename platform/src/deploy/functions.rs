@@ -72,7 +72,7 @@ impl Deployer<'_> {
             return Ok(0);
         }
         let known = versions(&self.endpoint.lambda, name).await.map_err(|failure| {
-            let (step, function) = ("listing the versions", name.to_owned());
+            let (step, function) = ("listing of the versions", name.to_owned());
             DeployError::Refused { step, function, message: failure.message }
         })?;
         Ok(known.last().map_or(0, |(number, _)| *number))
@@ -157,7 +157,7 @@ impl Deployer<'_> {
             Err(error) if error.code() == Some("ResourceNotFoundException") => {
                 return Ok(self.pretend(name, None));
             }
-            Err(error) => return Err(refused("looking up", name)(error)),
+            Err(error) => return Err(refused("look-up", name)(error)),
         };
         let pretended = self.pretended.lock().expect("not poisoned").get(name).cloned();
         Ok(Some(match pretended {
@@ -271,7 +271,7 @@ impl Deployer<'_> {
             Ok(found) => found.reserved_concurrent_executions(),
             // A dry run's function may not be there.
             Err(error) if error.code() == Some("ResourceNotFoundException") => None,
-            Err(error) => return Err(refused("looking up the concurrency", name)(error)),
+            Err(error) => return Err(refused("look-up of the concurrency", name)(error)),
         };
         if reserved == Some(wanted) {
             return Ok(());

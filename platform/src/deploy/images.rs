@@ -87,6 +87,18 @@ impl Deployer<'_> {
         Ok(Code::Image { uri, sha256 })
     }
 
+    /// What distinguishes a function's package from another one: the SHA-256 of its zip, or the tag of its image.
+    pub(super) async fn identity(
+        &self,
+        root: &TaskName,
+        inlined: &[TaskName],
+    ) -> Result<String, DeployError> {
+        match self.form(root, inlined)? {
+            PackageForm::Image { runtimes } => Ok(self.made(root, inlined, &runtimes).await?.tag),
+            _ => Ok(self.bundle(root, inlined)?.sha256),
+        }
+    }
+
     /// Makes a function's package without sending it anywhere; returns the size of its zip in bytes, 0 of an image.
     pub(super) async fn prepare(
         &self,

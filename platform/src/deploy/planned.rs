@@ -42,6 +42,7 @@ impl Deployer<'_> {
     /// If a bundle cannot be made, or the endpoint refuses.
     pub async fn plan(&self, draft: Draft) -> Result<Plan, DeployError> {
         let Draft { deployment, reasons, predicted } = draft;
+        self.choose_forms(&deployment).await?;
         let parent = self.parent().await?;
         let before = match &parent {
             Some((live, _)) => live.clone(),
@@ -52,7 +53,7 @@ impl Deployer<'_> {
             let planned = PlannedFunction {
                 inlined: function.inlined.clone(),
                 resources: function.resources,
-                code_sha256: self.bundle(task, &function.inlined)?.sha256,
+                code_sha256: self.identity(task, &function.inlined).await?,
                 settings_sha256: self.settings_sha256(task),
             };
             functions.insert(task.clone(), planned);
@@ -193,8 +194,9 @@ impl Deployer<'_> {
         {
             return Err(stale(format!("production calls {} now", parent.deployment)));
         }
+        self.choose_forms(deployment).await?;
         for (task, function) in deployment.functions() {
-            let sha256 = self.bundle(task, &function.inlined)?.sha256;
+            let sha256 = self.identity(task, &function.inlined).await?;
             let planned = plan.functions.get(task);
             if planned.map(|it| &it.code_sha256) != Some(&sha256) {
                 return Err(stale(format!("the code of `{task}` is another one by now")));
@@ -205,6 +207,7 @@ impl Deployer<'_> {
                 )));
             }
         }
+        self.check_packages(deployment).await?;
         self.check(deployment).await?;
         if !force {
             self.check_unpublished(deployment).await?;

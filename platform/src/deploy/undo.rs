@@ -125,7 +125,8 @@ impl Deployer<'_> {
                 if is_back && found.weights.is_empty() {
                     return Ok(());
                 }
-                if !is_back && found.version != *to {
+                let by_us = self.moves(function).iter().any(|(_, it)| *it == found.version);
+                if !is_back && found.version != *to && !by_us {
                     return Err(DeployError::Drifted {
                         function: function.clone(),
                         alias: name.clone(),
@@ -188,7 +189,7 @@ impl Deployer<'_> {
             let version = match version {
                 Ok(version) => version,
                 Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(()),
-                Err(error) => return Err(refused("listing the versions", function)(error)),
+                Err(error) => return Err(refused("listing of the versions", function)(error)),
             };
             let workflow = variable(version.environment(), WORKFLOW_VARIABLE);
             let is_ours = workflow == Some(self.project.workflow.name())

@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use optimizer::deployment::Deployment;
 use optimizer::equivalence::{self, Difference, Replay};
 use optimizer::execution::Outcome;
+use optimizer::flow::failure::DATA_LIMIT_EXCEEDED;
 use optimizer::pointer::Pattern;
 use optimizer::workflow::{CallKind, TaskName, Workflow};
 use serde::Serialize;
@@ -36,7 +37,7 @@ use crate::command;
 use crate::deploy::{Deployed, Deployer};
 use crate::endpoint::Endpoint;
 use crate::events::{Observer, RunEvent};
-use crate::load::{self, Pace, Target, Version};
+use crate::load::{self, Pace, Sent, Target, Version};
 use crate::measure::MeasureError;
 use crate::observe;
 use crate::payload::Request;
@@ -44,6 +45,8 @@ use crate::project::Project;
 
 /// Generation of the first deployment that is verified; measurements do not count as far.
 const FIRST_GENERATION: u64 = 1 << 40;
+/// Number of the run in which the fused deployment is asked.
+const FUSED_RUN: u64 = 1;
 /// Characters of a payload that a report repeats.
 const SHOWN: usize = 200;
 
@@ -152,7 +155,8 @@ impl Verifier<'_> {
     /// Sends the requests to both deployments and compares what came of them.
     ///
     /// # Errors
-    /// If a deployment, `prepare` or the reading of logs fails. That requests fail is compared.
+    /// If a deployment, `prepare` or the reading of logs fails, or requests do not get to the unfused functions. That
+    /// they fail there is compared.
     pub async fn verify(
         &self,
         unfused: &Deployment,
@@ -170,7 +174,7 @@ impl Verifier<'_> {
             deployed.push(self.deployer.deploy(deployment, generation).await?);
         }
         let first = self.run(&deployed[0], payloads, 0).await?;
-        let other = self.run(&deployed[1], payloads, 1).await?;
+        let other = self.run(&deployed[1], payloads, FUSED_RUN).await?;
         let again = self.run(&deployed[2], payloads, 2).await?;
         let mut ignored: BTreeSet<Pattern> = ignore.iter().cloned().collect();
         add_varying(&mut ignored, &first, &again);
@@ -253,6 +257,11 @@ impl Verifier<'_> {
             });
         })
         .await?;
+        let mut refused = sent.iter().filter_map(refusal);
+        if let Some(message) = refused.next().filter(|_| run != FUSED_RUN) {
+            let refused = 1 + refused.count();
+            return Err(MeasureError::Refused { refused, sent: sent.len(), message });
+        }
         let logs = observe::logs(self.endpoint, self.project.tasks.keys(), &sent).await?;
         let replayed = sent.iter().zip(&requests).map(|(one, request)| {
             let mut replay = replay::replay(one, &logs);
@@ -264,6 +273,15 @@ impl Verifier<'_> {
         });
         Ok(replayed.collect())
     }
+}
+
+/// What the endpoint said to a request that it did not execute. Of what it could not, the platform's limits on payloads
+/// are part of the workflow's behaviour.
+fn refusal(sent: &Sent) -> Option<String> {
+    let said = |key: &str| sent.answer[key].as_str();
+    let is_limit = said("Error") == Some(DATA_LIMIT_EXCEEDED);
+    let message = said("message").or_else(|| said("Cause"))?;
+    (sent.outcome == Outcome::Refused && !is_limit).then(|| message.to_owned())
 }
 
 fn add_varying(ignored: &mut BTreeSet<Pattern>, first: &[Replay], again: &[Replay]) {
