@@ -22,8 +22,10 @@ const LATE_MS: i64 = 120_000;
 /// First pause between two looks at the logs; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Longest wait for the logs of requests that have been answered; CloudWatch takes seconds.
+/// Longest wait for the logs of requests that have been answered. CloudWatch takes seconds; what stands for AWS has
+/// them at once, or never.
 const LOG_LIMIT: Duration = Duration::from_secs(90);
+const LOG_LIMIT_EMULATED: Duration = Duration::from_secs(30);
 
 /// Why logs cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -50,15 +52,16 @@ pub enum ObserveError {
     },
     /// Log lines of some requests did not arrive.
     #[error(
-        "the logs of {missing} of {sent} requests were still incomplete after {} s ({example}); check \
-         that the functions may write logs, and measure again",
-        LOG_LIMIT.as_secs()
+        "the logs of {missing} of {sent} requests were still incomplete after {seconds} s ({example}); check \
+         that the functions may write logs, and measure again"
     )]
     Incomplete {
         /// Requests that cannot be accounted for.
         missing: usize,
         /// Requests that were sent.
         sent: usize,
+        /// Waited for so long.
+        seconds: u64,
         /// What is missing of one of them.
         example: Missing,
     },
@@ -91,6 +94,7 @@ pub async fn logs(
     let Some(first_us) = sent.iter().map(|one| one.start_us).min() else { return Ok(logs) };
     let from_ms = (first_us / 1000) as i64 - CLOCK_MARGIN_MS;
     let mut readers: Vec<_> = tasks.map(|task| LogReader::new(endpoint, task, from_ms)).collect();
+    let limit = if endpoint.is_emulated() { LOG_LIMIT_EMULATED } else { LOG_LIMIT };
     let started = tokio::time::Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
@@ -100,9 +104,9 @@ pub async fn logs(
         let mut missing =
             sent.iter().filter_map(|one| one.request_ids().find_map(|id| logs.missing(id)));
         let Some(example) = missing.next() else { return Ok(logs) };
-        if started.elapsed() > LOG_LIMIT {
-            let missing = 1 + missing.count();
-            return Err(ObserveError::Incomplete { missing, sent: sent.len(), example });
+        if started.elapsed() > limit {
+            let (missing, seconds) = (1 + missing.count(), limit.as_secs());
+            return Err(ObserveError::Incomplete { missing, sent: sent.len(), seconds, example });
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
