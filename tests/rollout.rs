@@ -142,6 +142,11 @@ fn an_interrupted_rollout_is_gone_on_with_or_undone() {
     assert_eq!(place.everything(), before, "interrupted");
 
     assert_eq!(stop("KILL").code, None);
+    let weights = rolled.ok(&["status", "--format", "json"]).json()["weights"].clone();
+    assert_eq!(
+        (weights[0]["function"].as_str(), weights[0]["share"].as_f64()),
+        (Some("rolled"), Some(0.05))
+    );
     let deploy = rolled.run(&["deploy"]);
     assert_eq!(deploy.code, Some(2), "{}", deploy.stderr);
     assert!(deploy.stderr.contains("was interrupted here"), "{}", deploy.stderr);

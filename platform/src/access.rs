@@ -39,10 +39,9 @@ pub(crate) fn with_action(message: &str, operation: &str) -> String {
     }
 }
 
-/// The IAM action of an operation: of Lambda and named alike, but for these; some come with their service.
+/// The IAM action of an operation: of Lambda and named alike, but for these.
 fn action(operation: &str) -> String {
     match operation {
-        _ if operation.contains(':') => operation.to_owned(),
         "Invoke" => "lambda:InvokeFunction".into(),
         "DeleteObject" | "GetObject" | "ListBucket" | "PutObject" => format!("s3:{operation}"),
         "GetAuthorizationToken" | "PutImage" => format!("ecr:{operation}"),

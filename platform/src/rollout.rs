@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use optimizer::canary::{Arm, Canary, Figures, Limits, Verdict};
 use optimizer::price::PriceBook;
+use optimizer::workflow::TaskName;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -133,116 +134,144 @@ impl Roller<'_> {
         canary: &Deployed,
     ) -> Result<Rollout, RolloutError> {
         let started = Instant::now();
-        let roots = self.project.workflow.roots();
-        let moving: Vec<_> =
-            roots.iter().filter(|root| stable.version(root) != canary.version(root)).collect();
-        let mut tests: Vec<_> = moving
-            .iter()
-            .map(|root| {
-                let limits = &self.settings.limits;
-                let limits = Limits { alpha: limits.alpha / moving.len() as f64, ..*limits };
-                // The SLO is one of the whole workflow.
-                let slo = self.project.workflow.flow().is_none();
-                (*root, Canary::new(limits, slo.then(|| self.project.workflow.slo())))
-            })
-            .collect();
-        let now_ms = jiff::Timestamp::now().as_millisecond();
-        let arms = vec![stable, canary];
-        let prices = self.prices.clone();
-        let from_ms = now_ms - CLOCK_MARGIN_MS;
-        let mut traffic = Traffic::new(self.endpoint, self.project, prices, arms, from_ms);
         let mut steps = Vec::new();
-        let end = |decision, reasons, steps| Ok(Rollout { decision, reasons, steps });
-        if moving.is_empty() {
-            return end(Decision::Promoted, Vec::new(), steps);
-        }
+        let mut watch = self.watch(stable, canary);
         for percent in &self.settings.steps {
+            if watch.tests.is_empty() {
+                break;
+            }
             let begun = Instant::now();
             self.observer.on_event(RunEvent::RolloutStep { percent: *percent });
             self.deployer.route(stable, canary, percent / 100.0).await?;
-            let before: Vec<u64> =
-                tests.iter().map(|(_, test)| test.figures(Arm::Canary).executions).collect();
-            let (decision, reasons) = loop {
-                if self.settings.executions > 0 {
-                    tokio::time::sleep(self.endpoint.pause()).await;
-                    for one in traffic.look().await? {
-                        let test = tests.iter_mut().find(|(root, _)| ***root == one.root);
-                        let arm = if one.deployment == 0 { Arm::Stable } else { Arm::Canary };
-                        if let Some((_, test)) = test {
-                            test.observe(arm, &one.execution);
-                        }
-                    }
-                }
-                let wanted = before.iter().map(|before| match self.settings.executions {
-                    0 => 0,
-                    executions => before + executions,
-                });
-                let verdicts: Vec<Verdict> = tests
-                    .iter()
-                    .zip(wanted)
-                    .map(|((_, test), wanted)| test.verdict(wanted))
-                    .collect();
-                let mut worse = worse(&tests, &verdicts);
-                worse.extend(self.incomplete(&traffic, &tests));
-                if !worse.is_empty() {
-                    break (Some(Decision::Worse), worse);
-                }
-                let open = verdicts.iter().position(|verdict| *verdict != Verdict::Good);
-                let Some(open) = open else { break (None, Vec::new()) };
-                let Verdict::Open(waiting_for) = &verdicts[open] else { continue };
-                self.observer.on_event(RunEvent::RolloutSeen {
-                    stable: tests[open].1.figures(Arm::Stable),
-                    canary: tests[open].1.figures(Arm::Canary),
-                    waiting_for: waiting_for.clone(),
-                });
-                if started.elapsed() > self.settings.patience {
-                    let minutes = self.settings.patience.as_secs_f64() / 60.0;
-                    let reason = format!(
-                        "after {minutes:.0} min too little is known of `{}`: {waiting_for}",
-                        tests[open].0
-                    );
-                    break (Some(Decision::Undecided), vec![reason]);
-                }
-            };
-            let functions = tests.iter().map(|(root, test)| FunctionFigures {
-                function: root.0.clone(),
-                stable: test.figures(Arm::Stable),
-                canary: test.figures(Arm::Canary),
-            });
-            steps.push(StepReport {
-                percent: *percent,
-                seconds: begun.elapsed().as_secs_f64(),
-                functions: functions.collect(),
-            });
-            if let Some(decision) = decision {
-                return end(decision, reasons, steps);
+            let stopped = self.step(&mut watch, started).await?;
+            let seconds = begun.elapsed().as_secs_f64();
+            steps.push(StepReport { percent: *percent, seconds, functions: watch.figures() });
+            if let Some((decision, reasons)) = stopped {
+                return Ok(Rollout { decision, reasons, steps });
             }
         }
-        end(Decision::Promoted, Vec::new(), steps)
+        Ok(Rollout { decision: Decision::Promoted, reasons: Vec::new(), steps })
+    }
+
+    /// The functions whose aliases move, each with its test; those of a version that does not change have none.
+    fn watch<'w>(&'w self, stable: &'w Deployed, canary: &'w Deployed) -> Watch<'w> {
+        let workflow = &self.project.workflow;
+        let roots = workflow.roots().into_iter();
+        let moving: Vec<_> =
+            roots.filter(|root| stable.version(root) != canary.version(root)).collect();
+        let usual = &self.settings.limits;
+        let limits = Limits { alpha: usual.alpha / moving.len().max(1) as f64, ..*usual };
+        // The SLO is one of the whole workflow.
+        let slo = workflow.flow().is_none().then(|| workflow.slo());
+        let tests = moving.into_iter().map(|root| (root, Canary::new(limits, slo)));
+        let from_ms = jiff::Timestamp::now().as_millisecond() - CLOCK_MARGIN_MS;
+        let (arms, prices) = (vec![stable, canary], self.prices.clone());
+        let traffic = Traffic::new(self.endpoint, self.project, prices, arms, from_ms);
+        Watch { traffic, tests: tests.collect() }
+    }
+
+    /// Watches one step to its end. Returns why the rollout ends with it, if it does.
+    async fn step(
+        &self,
+        watch: &mut Watch<'_>,
+        started: Instant,
+    ) -> Result<Option<(Decision, Vec<String>)>, RolloutError> {
+        let wanted: Vec<u64> = watch.seen().map(|seen| seen + self.settings.executions).collect();
+        if self.settings.executions == 0 {
+            return Ok(None);
+        }
+        loop {
+            tokio::time::sleep(self.endpoint.pause()).await;
+            watch.look().await?;
+            let verdicts = watch.verdicts(&wanted);
+            let worse = watch.worse(&verdicts);
+            if !worse.is_empty() {
+                return Ok(Some((Decision::Worse, worse)));
+            }
+            let mut all = watch.tests.iter().zip(&verdicts);
+            let open = all.find_map(|((root, test), verdict)| match verdict {
+                Verdict::Open(waiting_for) => Some((root, test, waiting_for)),
+                Verdict::Worse(_) | Verdict::Good => None,
+            });
+            let Some((root, test, waiting_for)) = open else { return Ok(None) };
+            self.observer.on_event(RunEvent::RolloutSeen {
+                stable: test.figures(Arm::Stable),
+                canary: test.figures(Arm::Canary),
+                waiting_for: waiting_for.clone(),
+            });
+            if started.elapsed() > self.settings.patience {
+                let minutes = self.settings.patience.as_secs_f64() / 60.0;
+                let reason = format!(
+                    "after {minutes:.0} min too little is known of `{root}`: {waiting_for}"
+                );
+                return Ok(Some((Decision::Undecided, vec![reason])));
+            }
+        }
+    }
+}
+
+/// What is known of a rollout.
+struct Watch<'a> {
+    traffic: Traffic<'a>,
+    /// Of the functions that are invoked from outside, by their roots.
+    tests: Vec<(&'a TaskName, Canary)>,
+}
+
+impl Watch<'_> {
+    /// Takes in what has become known since the last look.
+    async fn look(&mut self) -> Result<(), ObserveError> {
+        for one in self.traffic.look().await? {
+            let test = self.tests.iter_mut().find(|(root, _)| **root == one.root);
+            let arm = if one.deployment == 0 { Arm::Stable } else { Arm::Canary };
+            if let Some((_, test)) = test {
+                test.observe(arm, &one.execution);
+            }
+        }
+        Ok(())
+    }
+
+    /// Warm executions of the new deployment, by function.
+    fn seen(&self) -> impl Iterator<Item = u64> {
+        self.tests.iter().map(|(_, test)| test.figures(Arm::Canary).executions)
+    }
+
+    fn verdicts(&self, wanted: &[u64]) -> Vec<Verdict> {
+        let tests = self.tests.iter().zip(wanted);
+        tests.map(|((_, test), wanted)| test.verdict(*wanted)).collect()
+    }
+
+    /// Why the new deployment is worse, with the function where there are several.
+    fn worse(&self, verdicts: &[Verdict]) -> Vec<String> {
+        let mut reasons = Vec::new();
+        for ((root, _), verdict) in self.tests.iter().zip(verdicts) {
+            if let Verdict::Worse(why) = verdict {
+                let name = if self.tests.len() > 1 { format!("{root}: ") } else { String::new() };
+                reasons.extend(why.iter().map(|why| format!("{name}{why}")));
+            }
+        }
+        reasons.extend(self.incomplete());
+        reasons
     }
 
     /// A canary whose logs do not come cannot be judged, and something is wrong with it.
-    fn incomplete<T>(&self, traffic: &Traffic<'_>, tests: &[(T, Canary)]) -> Option<String> {
-        let lost = traffic.incomplete()[1];
-        let figures = tests.iter().map(|(_, test)| test.figures(Arm::Canary));
+    fn incomplete(&self) -> Option<String> {
+        let lost = self.traffic.incomplete()[1];
+        let figures = self.tests.iter().map(|(_, test)| test.figures(Arm::Canary));
         let seen: u64 = figures.map(|it| it.executions + it.cold_executions).sum();
         let many = lost as f64 > INCOMPLETE_SHARE * (seen as f64 + lost as f64);
         (lost >= INCOMPLETE_LEAST && many).then(|| {
             format!("the logs of {lost} of its executions are incomplete, of {seen} complete")
         })
     }
-}
 
-/// Why a canary is worse, with the function where there are several.
-fn worse<T: std::fmt::Display>(tests: &[(T, Canary)], verdicts: &[Verdict]) -> Vec<String> {
-    let mut reasons = Vec::new();
-    for ((root, _), verdict) in tests.iter().zip(verdicts) {
-        if let Verdict::Worse(why) = verdict {
-            let name = if tests.len() > 1 { format!("{root}: ") } else { String::new() };
-            reasons.extend(why.iter().map(|why| format!("{name}{why}")));
-        }
+    fn figures(&self) -> Vec<FunctionFigures> {
+        let figures = self.tests.iter().map(|(root, test)| FunctionFigures {
+            function: root.0.clone(),
+            stable: test.figures(Arm::Stable),
+            canary: test.figures(Arm::Canary),
+        });
+        figures.collect()
     }
-    reasons
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use optimizer::units::{MemoryMb, MilliVcpu, Resources};
 use optimizer::workflow::TaskName;
 use serde::Serialize;
 
+use crate::change;
 use crate::deploy::{DeployError, LIVE_ALIAS, VCPU_VARIABLE, refused};
 use crate::endpoint::Endpoint;
 use crate::project::Project;
@@ -64,6 +65,41 @@ pub async fn functions(
             description: configuration.description().unwrap_or_default().to_owned(),
             modified: configuration.last_modified().unwrap_or_default().to_owned(),
         });
+    }
+    Ok(found)
+}
+
+/// A version that gets a part of the calls of a function's alias `live`, while a rollout is under way or after one was
+/// interrupted.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Weight {
+    /// The function, by its root task.
+    pub function: TaskName,
+    /// The version.
+    pub version: String,
+    /// Its share of the calls, from 0 to 1.
+    pub share: f64,
+}
+
+/// Versions that get a part of the calls beside those of [`live`].
+///
+/// # Errors
+/// If the endpoint refuses.
+pub async fn weights(endpoint: &Endpoint, project: &Project) -> Result<Vec<Weight>, DeployError> {
+    let mut found = Vec::new();
+    for root in project.workflow.roots() {
+        let alias = endpoint.lambda.get_alias().function_name(&root.0).name(LIVE_ALIAS);
+        let alias = match alias.send().await {
+            Ok(alias) => alias,
+            Err(error) if error.code() == Some("ResourceNotFoundException") => continue,
+            Err(error) => return Err(refused("looking up the alias", &root.0)(error)),
+        };
+        let weights = change::weights(alias.routing_config()).into_iter();
+        found.extend(weights.map(|(version, share)| Weight {
+            function: root.clone(),
+            version,
+            share,
+        }));
     }
     Ok(found)
 }

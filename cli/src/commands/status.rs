@@ -14,11 +14,13 @@ pub(crate) async fn run(target: &TargetArguments) -> Result<(), CliError> {
     let functions = status::functions(&endpoint, &project).await.map_err(failed)?;
     let live = status::live(&endpoint, &project).await.map_err(failed)?;
     let live = live.map(|deployment| deployment.to_string());
+    let weights = status::weights(&endpoint, &project).await.map_err(failed)?;
     if target.format == Format::Json {
         return render::json(&json!({
             "workflow": project.workflow.name(),
             "endpoint": endpoint.url,
             "live": live,
+            "weights": weights,
             "functions": functions,
         }));
     }
@@ -34,9 +36,20 @@ pub(crate) async fn run(target: &TargetArguments) -> Result<(), CliError> {
         ]);
     }
     let live = live.unwrap_or_else(|| "nothing".into());
+    let weights: String = weights
+        .iter()
+        .map(|it| {
+            format!(
+                "\n{:.0} % of the calls of {} go to its version {}",
+                it.share * 100.0,
+                it.function,
+                it.version
+            )
+        })
+        .collect();
     let summary = match functions.len() {
         0 => format!("{} is not deployed at {}", project.workflow.name(), endpoint.url),
-        _ => format!("{table}\nlive: {live}"),
+        _ => format!("{table}\nlive: {live}{weights}"),
     };
     render::result(&summary)
 }

@@ -129,7 +129,7 @@ impl Deployer<'_> {
         let name = arn.rsplit('/').next().unwrap_or(arn);
         let iam = &self.endpoint.iam;
         let found = iam.get_role().role_name(name).send().await;
-        let found = found.map_err(unknown(arn, "GetRole"))?;
+        let found = found.map_err(unknown(arn))?;
         let role = found.role();
         // IAM encodes documents as in URLs.
         let text = |encoded: &str| percent_decode_str(encoded).decode_utf8_lossy().into_owned();
@@ -137,13 +137,13 @@ impl Deployer<'_> {
         let boundary = role.and_then(|it| it.permissions_boundary());
         let attached = iam.list_attached_role_policies().role_name(name).into_paginator();
         let attached = attached.items().send().collect::<Result<Vec<_>, _>>().await;
-        let attached = attached.map_err(unknown(arn, "ListAttachedRolePolicies"))?;
+        let attached = attached.map_err(unknown(arn))?;
         let names = iam.list_role_policies().role_name(name).into_paginator();
         let names = names.items().send().collect::<Result<Vec<_>, _>>().await;
         let mut inline = BTreeMap::new();
-        for policy in names.map_err(unknown(arn, "ListRolePolicies"))? {
+        for policy in names.map_err(unknown(arn))? {
             let found = iam.get_role_policy().role_name(name).policy_name(&policy).send().await;
-            let found = found.map_err(unknown(arn, "GetRolePolicy"))?;
+            let found = found.map_err(unknown(arn))?;
             inline.insert(policy, text(found.policy_document()));
         }
         Ok(Role {
@@ -159,7 +159,7 @@ impl Deployer<'_> {
         let iam = &self.endpoint.iam;
         let found = match iam.get_role().role_name(name).send().await {
             Err(error) if error.code() == Some("NoSuchEntity") => return Ok(()),
-            found => found.map_err(unknown(name, "GetRole"))?,
+            found => found.map_err(unknown(name))?,
         };
         let described = found.role().and_then(|role| role.description()).unwrap_or_default();
         let ours = format!("Fuseline, workflow {}:", self.project.workflow.name());
@@ -204,10 +204,6 @@ impl Deployer<'_> {
 
 fn unknown<'n, E: ProvideErrorMetadata + std::error::Error + 'static>(
     role: &'n str,
-    operation: &'static str,
 ) -> impl FnOnce(E) -> DeployError + 'n {
-    move |error| DeployError::Role {
-        role: role.to_owned(),
-        message: crate::access::with_action(&aws_message(&error), &format!("iam:{operation}")),
-    }
+    move |error| DeployError::Role { role: role.to_owned(), message: aws_message(&error) }
 }
