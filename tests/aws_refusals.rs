@@ -490,3 +490,31 @@ fn a_verification_whose_requests_are_refused_says_so_and_leaves_nothing() {
     assert!(got.stderr.contains("nothing to compare: EFSIOException"), "{}", got.stderr);
     assert_eq!(Place(server.endpoint.clone()).everything(), json!({}), "undone");
 }
+
+#[test]
+fn no_money_is_spent_without_a_limit_and_leave() {
+    let state = State::new();
+    let workflow = Workflow::with(state.path(), &with_role());
+    let stub = Stub::start(None);
+    let cases: [(&[&str], &[&str]); 4] = [
+        (&["optimize"], &["nothing says how much may be spent", "--max-usd"]),
+        (
+            &["optimize", "--max-usd", "1"],
+            &["if every function ran to its timeout", "nobody can be asked", "--yes"],
+        ),
+        (
+            &["optimize", "--max-usd", "1", "--from-traffic", "--traffic-share", "100"],
+            &["--traffic-share"],
+        ),
+        (
+            &["optimize", "--max-usd", "1", "--from-traffic", "--strategy", "aarc"],
+            &["--from-traffic", "orchestrator"],
+        ),
+    ];
+    for (command, words) in cases {
+        let mut fuseline = workflow.command_on_aws(&stub.endpoint, command);
+        let got: Run = fuseline.stdin(std::process::Stdio::null()).output().unwrap().into();
+        assert_refused(&got, &format!("{command:?}"), words);
+        assert_eq!(stub.asked(), Vec::<String>::new(), "{command:?}");
+    }
+}
