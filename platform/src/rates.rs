@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn functions_are_charged_by_their_architecture_and_storage() {
-        let text = "name: w\nentry: a\nslo: { latency: 1s }\ndefaults: { runtime: provided.al2023, code: ./x }\ntasks:\n  a: { calls: { b: sync } }\n  b: { architecture: arm64, ephemeralStorage: 1536MB }\n";
+        let text = "name: w\nentry: a\nslo: { latency: 1s }\ndefaults: { runtime: provided.al2023 }\ntasks:\n  a: { code: ./x, calls: { b: sync } }\n  b: { code: ./x, architecture: arm64, ephemeralStorage: 1536MB }\n";
         let file = Path::new("w.yaml");
         let project = Project::parse(file, Path::new("/"), text, &|_| None).unwrap();
         let resources = ResourceSpace::lambda().resources_for_memory(MemoryMb(1024));
