@@ -227,7 +227,7 @@ fn functions_that_cannot_be_taken_over_are_refused_before_anything_is_changed() 
         ),
         ("an image", configuration(json!({ "PackageType": "Image" })), "container image"),
         ("arm64", configuration(json!({ "Architectures": ["arm64"] })), "architecture is arm64"),
-        ("large code", configuration(json!({ "CodeSize": 60 << 20 })), "60 MB"),
+        ("large code", configuration(json!({ "CodeSize": 60 << 20 })), "60.0 MB"),
         (
             "Failed",
             configuration(json!({ "State": "Failed", "StateReason": "its role is gone" })),

@@ -77,7 +77,10 @@ impl Deployer<'_> {
         let mut is_drained = true;
         for (_, undo) in entry.undo.iter().rev() {
             match undo {
-                Undo::Alias { .. } => is_drained = false,
+                Undo::Alias { function, name, .. } => {
+                    is_drained &= !self.move_back(function, name).await?;
+                    continue;
+                }
                 // What is under way may still call these versions.
                 Undo::DeleteVersions { .. } if !is_drained => {
                     self.drain().await;
@@ -106,6 +109,40 @@ impl Deployer<'_> {
         }
     }
 
+    /// Makes a function's alias call what it called before the entry, in one move, so that production never calls
+    /// what was in between. Whether production was moved.
+    async fn move_back(&self, function: &str, name: &str) -> Result<bool, DeployError> {
+        let Some(found) = self.alias(function).await? else { return Ok(false) };
+        let moves = self.moves(function);
+        let from = moves.first().and_then(|(from, _)| from.clone());
+        let is_back = from.as_ref() == Some(&found.version);
+        if is_back && found.weights.is_empty() {
+            return Ok(false);
+        }
+        if !is_back && !moves.iter().any(|(_, to)| *to == found.version) {
+            return Err(DeployError::Drifted {
+                function: function.to_owned(),
+                alias: name.to_owned(),
+                found: found.version,
+            });
+        }
+        let has_production = from.is_some();
+        match from {
+            None => self.delete_alias(function).await?,
+            Some(function_version) => {
+                let change = Change::UpdateAlias {
+                    function_name: function.to_owned(),
+                    name: name.to_owned(),
+                    function_version,
+                    routing_config: Routing::default(),
+                };
+                let revision = found.revision.as_deref();
+                self.changes.make(self.endpoint, &change, revision, None).await?;
+            }
+        }
+        Ok(has_production)
+    }
+
     async fn undo(&self, undo: &Undo) -> Result<(), DeployError> {
         match undo {
             Undo::DeleteFunction { function } => {
@@ -119,40 +156,7 @@ impl Deployer<'_> {
                 self.delete_versions(function, *after, &[]).await
             }
             Undo::DeleteLayerVersions { after, .. } => self.delete_layers(*after).await,
-            Undo::Alias { function, name, .. } => {
-                let Some(found) = self.alias(function).await? else { return Ok(()) };
-                // All moves of the entry are undone in one, so that production never calls what was in between.
-                let moves = self.moves(function);
-                let from = moves.first().and_then(|(from, _)| from.clone());
-                let is_back = from.as_ref() == Some(&found.version);
-                if is_back && found.weights.is_empty() {
-                    return Ok(());
-                }
-                let by_us = moves.iter().any(|(_, to)| *to == found.version);
-                if !is_back && !by_us {
-                    return Err(DeployError::Drifted {
-                        function: function.clone(),
-                        alias: name.clone(),
-                        found: found.version,
-                    });
-                }
-                match from {
-                    None => self.delete_alias(function).await,
-                    Some(version) => {
-                        let (function_name, name) = (function.clone(), name.clone());
-                        let function_version = version.clone();
-                        let routing_config = Routing::default();
-                        let change = Change::UpdateAlias {
-                            function_name,
-                            name,
-                            function_version,
-                            routing_config,
-                        };
-                        let revision = found.revision.as_deref();
-                        self.changes.make(self.endpoint, &change, revision, None).await.map(drop)
-                    }
-                }
-            }
+            Undo::Alias { function, name, .. } => self.move_back(function, name).await.map(drop),
             Undo::Concurrency { function, reserved } => {
                 let function_name = function.clone();
                 let change = match *reserved {
