@@ -14,7 +14,7 @@ use crate::error::ApiError;
 use crate::function::Version;
 use crate::instance::{Answer, Instance, Invocation, StartFailure, Surroundings};
 use crate::layers::Layers;
-use crate::logs::LogStore;
+use crate::logs::{LogStore, Queries};
 use crate::overhead::Delays;
 use crate::pool::{Acquired, Pool};
 use crate::preparation::{Fault, Phase};
@@ -32,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Backend {
     pub(crate) registry: Registry,
     pub(crate) logs: Arc<LogStore>,
+    pub(crate) queries: Queries,
     pub(crate) delays: Delays,
     pub(crate) host: Host,
     pub(crate) pool: Pool,
@@ -58,11 +59,13 @@ impl Backend {
         host: Host,
         pool: Pool,
         queue: AsyncQueue,
+        queries: Queries,
         lambda_endpoint: String,
     ) -> Self {
         Self {
             registry,
             logs: Arc::default(),
+            queries,
             delays,
             host,
             pool,

@@ -18,6 +18,7 @@ use crate::api;
 use crate::asynchronous::AsyncQueue;
 use crate::backend::Backend;
 use crate::error::StartError;
+use crate::logs::Queries;
 use crate::options::{Options, SandboxChoice, SandboxKind, SandboxReport};
 use crate::overhead::Delays;
 use crate::pool::Pool;
@@ -89,6 +90,7 @@ impl Server {
             host,
             Pool::new(options.idle_expiry),
             AsyncQueue::new(options.async_retry_delays),
+            Queries::new(options.query_rows),
             format!("http://{}", seen_by_functions.unwrap_or(address)),
         ));
         let router = api::router(Arc::clone(&backend));

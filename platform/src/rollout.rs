@@ -150,7 +150,8 @@ impl Roller<'_> {
         let arms = vec![stable, canary];
         let prices = self.prices.clone();
         let from_ms = now_ms - CLOCK_MARGIN_MS;
-        let mut traffic = Traffic::new(self.endpoint, self.project, prices, arms, from_ms);
+        let mut traffic =
+            Traffic::new(self.endpoint, self.project, prices, arms, from_ms, self.observer);
         let mut steps = Vec::new();
         let end = |decision, reasons, steps| Ok(Rollout { decision, reasons, steps });
         if moving.is_empty() {
