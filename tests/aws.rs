@@ -137,6 +137,58 @@ fn deploy_drive_roll_back(state: &State, endpoint: &str, invokes: bool) {
     if invokes {
         assert_eq!(load()["failures"], 0, "{endpoint}");
     }
+    // Optimised, and rolled out in steps. What invokes nothing gets the plan that is written by hand.
+    let place = Place(endpoint.to_owned());
+    let before = place.everything();
+    let plan = state.path().join("plan.json").display().to_string();
+    let result = state.path().join("optimized.json").display().to_string();
+    if invokes {
+        let quick = [
+            "--executions=4",
+            "--comparison=12",
+            "--memory=512:1024:512",
+            "--verify=1",
+            "--max-usd=1",
+            "--format=json",
+        ];
+        let mut optimized = run("optimize", &quick);
+        for _ in 1..LOADS {
+            if optimized.stderr.contains("still incomplete") {
+                optimized = run("optimize", &quick);
+            }
+        }
+        assert_eq!(optimized.code, Some(0), "{endpoint}: {}", optimized.stderr);
+        assert!(optimized.stderr.contains("if every function ran to its timeout"), "{endpoint}");
+        assert_eq!(place.everything(), before, "{endpoint}: after an optimisation");
+        std::fs::write(&result, &optimized.stdout).unwrap();
+        ok("plan", &["--from", &result, "--output", &plan]);
+        let applied = ok(
+            "apply",
+            &[
+                "--plan",
+                &plan,
+                "--steps",
+                "50,100",
+                "--step-executions",
+                "10",
+                "--send",
+                "25",
+                "--format",
+                "json",
+            ],
+        );
+        let rollout = &applied.json()["rollout"];
+        assert_eq!(rollout["decision"], "promoted", "{endpoint}: {rollout}");
+        let canary = &rollout["steps"][1]["functions"][0]["canary"];
+        assert!(canary["executions"].as_u64().unwrap() >= 20, "{endpoint}: {rollout}");
+        assert_eq!(live(), optimized.json()["recommendation"]["deployment"], "{endpoint}");
+    } else {
+        ok("plan", &["--setup", FUSED, "--output", &plan]);
+        ok("apply", &["--plan", &plan, "--step-executions", "0"]);
+        assert_eq!(live(), FUSED, "{endpoint}");
+    }
+    ok("rollback", &[]);
+    assert_eq!(place.everything(), before, "{endpoint}: after a rollout that was undone");
     ok("destroy", &[]);
     let left = ok("status", &["--format", "json"]).json();
     assert_eq!(left["functions"], Value::Array(Vec::new()), "{endpoint}");

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use tests::aws::{Emulator, Fault, Proxy, answer};
+use tests::aws::{Emulator, answer};
 use tests::aws_workflow::{Place, Workflow};
+use tests::proxy::{Fault, Proxy};
 use tests::{Run, State};
 
 const BUCKET: &str = "packages";

@@ -275,6 +275,51 @@ fn callers_of_an_unpublished_state_are_not_given_a_canary() {
     assert_eq!(place.everything(), before, "undone");
 }
 
+#[test]
+fn production_is_enough_to_optimise_on() {
+    let state = State::new();
+    let server = LocalServer::start(state.path(), "process");
+    let rolled = Rolled::new(state.path(), &server.endpoint);
+    let place = Place(server.endpoint.clone());
+    let optimize = [
+        "optimize",
+        "--from-traffic",
+        "--traffic-share",
+        "50",
+        "--executions",
+        "10",
+        "--comparison",
+        "60",
+        "--memory",
+        "256:512:256",
+        "--max-minutes",
+        "3",
+        "--format",
+        "json",
+    ];
+    let early = rolled.run(&optimize);
+    assert_eq!(early.code, Some(2), "{}", early.stderr);
+    assert!(early.stderr.contains("is not deployed there"), "{}", early.stderr);
+    rolled.ok(&["deploy"]);
+    let before = place.everything();
+    let mut production =
+        rolled.command(&["load", "--requests", "100000", "--rate", "60"]).spawn().unwrap();
+    let optimized = rolled.run(&optimize);
+    production.kill().unwrap();
+    production.wait().unwrap();
+    assert_eq!(optimized.code, Some(0), "{}", optimized.stderr);
+    let report = optimized.json();
+    let recommended = &report["recommendation"];
+    // A function that computes nothing costs half with half the memory.
+    assert_eq!(
+        recommended["measurement"]["resources"]["rolled"]["memory_mb"], 256,
+        "{recommended}"
+    );
+    assert_eq!(report["baseline"]["failures"], 0, "{}", report["baseline"]);
+    assert_eq!(place.everything(), before, "everything is undone");
+    assert_eq!(rolled.alias()["RoutingConfig"], Value::Null);
+}
+
 /// Sends a request to IAM.
 fn iam(endpoint: &str, form: &str) -> String {
     let content = "application/x-www-form-urlencoded";

@@ -19,10 +19,10 @@ const CLOCK_MARGIN_MS: i64 = 5_000;
 /// First pause between two looks at the logs; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Longest wait for the logs of requests that have been answered; CloudWatch takes seconds.
+/// Longest wait for the logs of requests that have been answered. CloudWatch takes seconds; what stands for AWS has
+/// them at once, or never. After half of it everything is looked for once more: what came too late, or was not found.
 const LOG_LIMIT: Duration = Duration::from_secs(90);
-/// After this everything is looked for once more: what came too late, or was not found.
-const START_OVER: Duration = Duration::from_secs(45);
+const LOG_LIMIT_EMULATED: Duration = Duration::from_secs(30);
 
 /// Why logs cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -49,15 +49,16 @@ pub enum ObserveError {
     },
     /// Log lines of some requests did not arrive.
     #[error(
-        "the logs of {missing} of {sent} requests were still incomplete after {} s ({example}); check \
-         that the functions may write logs, and measure again",
-        LOG_LIMIT.as_secs()
+        "the logs of {missing} of {sent} requests were still incomplete after {seconds} s ({example}); check \
+         that the functions may write logs, and measure again"
     )]
     Incomplete {
         /// Requests that cannot be accounted for.
         missing: usize,
         /// Requests that were sent.
         sent: usize,
+        /// Waited for so long.
+        seconds: u64,
         /// What is missing of one of them.
         example: Missing,
     },
@@ -95,6 +96,7 @@ pub async fn logs(
     // Large logs take longer to read than others to come.
     let mut read_first = None;
     let mut has_started_over = false;
+    let limit = if endpoint.is_emulated() { LOG_LIMIT_EMULATED } else { LOG_LIMIT };
     let mut pause = FIRST_PAUSE;
     loop {
         for reader in &mut readers {
@@ -104,11 +106,11 @@ pub async fn logs(
             sent.iter().filter_map(|one| one.request_ids().find_map(|id| logs.missing(id)));
         let Some(example) = missing.next() else { return Ok(logs) };
         let waited = read_first.get_or_insert_with(tokio::time::Instant::now).elapsed();
-        if waited > LOG_LIMIT {
-            let missing = 1 + missing.count();
-            return Err(ObserveError::Incomplete { missing, sent: sent.len(), example });
+        if waited > limit {
+            let (missing, seconds) = (1 + missing.count(), limit.as_secs());
+            return Err(ObserveError::Incomplete { missing, sent: sent.len(), seconds, example });
         }
-        if waited > START_OVER && !has_started_over {
+        if waited > limit / 2 && !has_started_over {
             has_started_over = true;
             readers.iter_mut().for_each(LogReader::start_over);
         }

@@ -196,15 +196,15 @@ impl Deployer<'_> {
         }
         self.choose_forms(deployment).await?;
         for (task, function) in deployment.functions() {
-            let sha256 = self.identity(task, &function.inlined).await?;
             let planned = plan.functions.get(task);
-            if planned.map(|it| &it.code_sha256) != Some(&sha256) {
-                return Err(stale(format!("the code of `{task}` is another one by now")));
-            }
             if planned.map(|it| &it.settings_sha256) != Some(&self.settings_sha256(task)) {
                 return Err(stale(format!(
                     "the workflow file says something else about `{task}` by now"
                 )));
+            }
+            let sha256 = self.identity(task, &function.inlined).await?;
+            if planned.map(|it| &it.code_sha256) != Some(&sha256) {
+                return Err(stale(format!("the code of `{task}` is another one by now")));
             }
         }
         self.check_packages(deployment).await?;

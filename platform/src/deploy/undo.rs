@@ -119,14 +119,17 @@ impl Deployer<'_> {
                 self.delete_versions(function, *after, &[]).await
             }
             Undo::DeleteLayerVersions { after, .. } => self.delete_layers(*after).await,
-            Undo::Alias { function, name, from, to } => {
+            Undo::Alias { function, name, .. } => {
                 let Some(found) = self.alias(function).await? else { return Ok(()) };
-                let is_back = Some(&found.version) == from.as_ref();
+                // All moves of the entry are undone in one, so that production never calls what was in between.
+                let moves = self.moves(function);
+                let from = moves.first().and_then(|(from, _)| from.clone());
+                let is_back = from.as_ref() == Some(&found.version);
                 if is_back && found.weights.is_empty() {
                     return Ok(());
                 }
-                let by_us = self.moves(function).iter().any(|(_, it)| *it == found.version);
-                if !is_back && found.version != *to && !by_us {
+                let by_us = moves.iter().any(|(_, to)| *to == found.version);
+                if !is_back && !by_us {
                     return Err(DeployError::Drifted {
                         function: function.clone(),
                         alias: name.clone(),
