@@ -53,7 +53,13 @@ fn a_load_is_measured_with_insights() {
     ] {
         let got = run(&load, way, &rules);
         let measured = &got.json()["measurement"];
-        assert_eq!(measured["executions"].to_string(), REQUESTS, "{way}: {measured}");
+        let count = |kind: &str| measured[kind].as_u64().unwrap_or_default();
+        let all = count("executions") + count("cold_executions");
+        assert_eq!(
+            (all.to_string().as_str(), count("failures")),
+            (REQUESTS, 0),
+            "{way}: {measured}"
+        );
         assert_eq!(queries() > 0, used, "{way}");
         match says {
             None => assert!(!got.stderr.contains("notice"), "{way}: {}", got.stderr),

@@ -116,42 +116,34 @@ async fn both_ways_read_the_same() {
     assert_eq!(logged.read(LogWay::Auto, &[]).await.0, filtered);
     assert_eq!(logged.asked("StartQuery"), 0);
 
-    let failed = |rule: Rule| (rule, true);
-    for (name, (rule, says)) in [
-        ("other", failed(Rule::error("POST / StartQuery", 400, "MalformedQueryException", None))),
-        ("denied", failed(Rule::error("POST / StartQuery", 400, "AccessDeniedException", None))),
-        ("failed", failed(Rule::merged("POST / GetQueryResults", json!({ "status": "Failed" })))),
-        ("timeout", failed(Rule::merged("POST / GetQueryResults", json!({ "status": "Timeout" })))),
-        (
-            "lost",
-            failed(Rule::error("POST / GetQueryResults", 400, "ResourceNotFoundException", None)),
-        ),
-        (
-            "strange",
-            failed(Rule::merged(
-                "POST / GetQueryResults",
-                json!({ "results": [[{ "field": "@message", "value": "a" }]] }),
-            )),
-        ),
-        // A second has too much to say, always.
-        (
-            "many",
-            (
-                Rule::merged(
-                    "POST / GetQueryResults",
-                    json!({ "statistics": { "recordsMatched": 1e9 } }),
-                ),
-                false,
-            ),
-        ),
+    // It would be large if every page said that there are more.
+    let more = |page: usize| {
+        Rule::merged("POST / FilterLogEvents", json!({ "nextToken": "0".repeat(page) })).times(1)
+    };
+    let pages: Vec<Rule> = (1..=MANY_PAGES + 2).map(more).collect();
+    let (lines, failures) = logged.read(LogWay::Auto, &pages).await;
+    assert_eq!((lines, failures), (filtered.clone(), Vec::new()));
+    assert!(logged.asked("StartQuery") > 0);
+
+    let start = |code: &str| Rule::error("POST / StartQuery", 400, code, None);
+    let results = |fields: Value| Rule::merged("POST / GetQueryResults", fields);
+    let gone = Rule::error("POST / GetQueryResults", 400, "ResourceNotFoundException", None);
+    let strange = json!({ "results": [[{ "field": "@message", "value": "a" }]] });
+    for (rule, says) in [
+        (start("MalformedQueryException"), "MalformedQueryException"),
+        (start("AccessDeniedException"), "logs:StartQuery"),
+        (results(json!({ "status": "Failed" })), "ended as Failed"),
+        (results(json!({ "status": "Timeout" })), "ended as Timeout"),
+        (gone, "ResourceNotFoundException"),
+        (results(strange), "a row has the time ``"),
     ] {
         let (lines, failures) = logged.read(LogWay::Insights, &[rule]).await;
-        assert_eq!(lines, filtered, "{name}");
-        assert_eq!(failures.len(), usize::from(says), "{name}: {failures:?}");
-        if name == "denied" {
-            assert!(failures[0].contains("logs:StartQuery"), "{failures:?}");
-        }
+        assert_eq!(lines, filtered, "{says}");
+        assert!(failures.len() == 1 && failures[0].contains(says), "{says}: {failures:?}");
     }
+    // Every second has too much to say, which is no failure.
+    let many = results(json!({ "statistics": { "recordsMatched": 1e9 } }));
+    assert_eq!(logged.read(LogWay::Insights, &[many]).await, (filtered.clone(), Vec::new()));
     // It fails in the middle.
     let rule = Rule::answer("POST / GetQueryResults", json!({ "status": "Failed", "results": [] }));
     let wait = Rule::merged("POST / GetQueryResults", json!({})).times(9);
