@@ -26,6 +26,8 @@ tasks: { a: { code: ./a }, b: { code: ./b } }
 const UNFUSED: &str = "(a)-(b)";
 const FUSED: &str = "(a,b)";
 const FUSE: &[&str] = &["deploy", "--setup", FUSED];
+/// In two steps, with a plan that is made before.
+const ROLL_OUT: &[&str] = &["apply", "--steps", "30,100", "--step-executions", "0"];
 
 /// What is there before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,7 +39,7 @@ enum Before {
     Foreign,
 }
 
-/// A workflow of which a deploy is disturbed.
+/// A workflow of which a deploy or a rollout is disturbed.
 struct Case {
     before: Before,
     text: &'static str,
@@ -51,6 +53,10 @@ fn through(proxy: &Proxy, workflow: &Workflow, command: &[&str]) -> Run {
     let child = workflow.command(&proxy.endpoint, command).spawn().expect("it can be started");
     proxy.set_client(child.id());
     child.wait_with_output().expect("it can be waited for").into()
+}
+
+fn words(command: &[String]) -> Vec<&str> {
+    command.iter().map(String::as_str).collect()
 }
 
 fn assert_ok(got: &Run, what: &str) {
@@ -74,13 +80,25 @@ fn disturb(case: &Case, faults: &[Fault]) {
     let direct = |command: &[&str]| workflow.run(&server.endpoint, command);
     let adopt: &[&str] = if foreign.is_some() { &["--adopt"] } else { &[] };
     let deploy: Vec<&str> = case.deploy.iter().chain(adopt).copied().collect();
+    // A plan is for one endpoint, and nothing is changed by making it.
+    let planned = |proxy: &Proxy| {
+        if deploy[0] != "apply" {
+            return deploy.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
+        }
+        let name = proxy.endpoint.rsplit(':').next().unwrap_or_default();
+        let plan = state.path().join(format!("{name}.json")).display().to_string();
+        let make = ["plan", "--setup", FUSED, "--output", &plan];
+        assert_ok(&workflow.run(&proxy.endpoint, &make), "plan");
+        deploy.iter().map(|it| (*it).to_owned()).chain(["--plan".into(), plan]).collect()
+    };
     let counting = Proxy::start(&server.endpoint, None);
     if case.before == Before::Deployed {
         assert_ok(&direct(&["deploy"]), "deployed before");
     }
     let old = place.everything();
     let old_live = if case.before == Before::Deployed { Value::from(UNFUSED) } else { Value::Null };
-    assert_ok(&through(&counting, &workflow, &deploy), "without a disturbance");
+    let command = planned(&counting);
+    assert_ok(&through(&counting, &workflow, &words(&command)), "without a disturbance");
     let new = place.shape();
     let changes = counting.counted();
     assert_ok(&workflow.run(&counting.endpoint, &["rollback"]), "undone without a disturbance");
@@ -89,7 +107,8 @@ fn disturb(case: &Case, faults: &[Fault]) {
         for &fault in faults {
             let what = format!("change {number} of {changes}: {fault:?}");
             let proxy = Proxy::start(&server.endpoint, Some((number, fault)));
-            let got = through(&proxy, &workflow, &deploy);
+            let command = planned(&proxy);
+            let got = through(&proxy, &workflow, &words(&command));
             let is_done = got.code == Some(0);
             let survives = matches!(fault, Fault::FailOnce | Fault::LoseAnswer | Fault::Throttle);
             assert_eq!(is_done, survives, "{what}: {}", got.stderr);
@@ -98,7 +117,7 @@ fn disturb(case: &Case, faults: &[Fault]) {
             // Every second one is gone on with before it is undone.
             let goes_on = number % 2 == 0 && fault != Fault::FailAlways;
             if !is_done && goes_on {
-                assert_ok(&workflow.run(&proxy.endpoint, &deploy), &what);
+                assert_ok(&workflow.run(&proxy.endpoint, &words(&command)), &what);
             }
             if is_done || goes_on {
                 assert_eq!(live(&workflow, &server.endpoint), case.new, "{what}");
@@ -130,6 +149,12 @@ fn a_disturbed_deploy_is_gone_on_with_or_undone() {
         Fault::KillAfter,
     ];
     disturb(&Case { before: Before::Deployed, text: TINY, deploy: FUSE, new: FUSED }, &faults);
+}
+
+#[test]
+fn a_disturbed_rollout_is_gone_on_with_or_undone() {
+    let faults = [Fault::FailAlways, Fault::LoseAnswer, Fault::KillBefore, Fault::KillAfter];
+    disturb(&Case { before: Before::Deployed, text: TINY, deploy: ROLL_OUT, new: FUSED }, &faults);
 }
 
 #[test]

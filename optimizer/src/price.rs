@@ -20,6 +20,9 @@ pub struct PriceBook {
     pub per_gb_second: PicoUsd,
     /// For one vCPU over one second; 0 where CPU comes with the memory.
     pub per_vcpu_second: PicoUsd,
+    /// For one GB (1024 MB) of /tmp beyond [`FREE_STORAGE_MB`] over one second; 0 where none is charged.
+    #[serde(default)]
+    pub per_storage_gb_second: PicoUsd,
     /// For each invocation.
     pub per_request: PicoUsd,
     /// Billed time is a multiple of this, rounded up, and at least one of it, in milliseconds.
@@ -33,6 +36,9 @@ pub struct PriceBook {
     /// Day they were valid, as YYYY-MM-DD.
     pub date: String,
 }
+
+/// Size of /tmp that every function has for nothing, in MB.
+pub const FREE_STORAGE_MB: u32 = 512;
 
 impl PriceBook {
     /// The built-in book of this name; [`platforms::price_names`] lists them.
@@ -64,6 +70,17 @@ impl PriceBook {
     #[must_use]
     pub fn thesis_decoupled() -> Self {
         Self::named("thesis").expect("it is built in")
+    }
+
+    /// What the /tmp of one invocation costs that was billed for `billed_ms`, rounded half up.
+    #[must_use]
+    pub fn storage_cost(&self, storage_mb: u32, billed_ms: u64) -> PicoUsd {
+        let beyond = u128::from(storage_mb.saturating_sub(FREE_STORAGE_MB));
+        let divisor = 1_024 * 1_000;
+        let product = beyond
+            .saturating_mul(u128::from(self.per_storage_gb_second.0))
+            .saturating_mul(u128::from(billed_ms));
+        PicoUsd(u64::try_from(product.saturating_add(divisor / 2) / divisor).unwrap_or(u64::MAX))
     }
 
     /// What one invocation costs that was billed for `billed_ms` with these resources, rounded

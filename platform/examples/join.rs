@@ -58,14 +58,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         &workflow,
         "(cancel-order,cancel-order-inside)-(get-order,get-order-inside)-(save-order,save-order-inside)-(refund,refund-inside)",
     )?;
-    let prices = PriceBook::lambda_x86();
+    let rates = PriceBook::lambda_x86().into();
     let mut joining = Times::default();
     let (mut joined, mut spans, mut joined_ms) = (0, 0, 0);
     joining.measure(|| {
         for execution in 0..executions {
             let sent = sent(execution);
-            let Some(execution) =
-                assemble::execution(&sent, &logs, &deployment, &workflow, &prices)
+            let Some(execution) = assemble::execution(&sent, &logs, &deployment, &workflow, &rates)
             else {
                 continue;
             };

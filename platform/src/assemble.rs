@@ -7,7 +7,6 @@
 use optimizer::deployment::Deployment;
 use optimizer::execution::{Billed, Execution, Outcome, Span};
 use optimizer::flow::StepName;
-use optimizer::price::PriceBook;
 use optimizer::space::ResourceSpace;
 use optimizer::units::MemoryMb;
 use optimizer::workflow::{CallKind, TaskName, Workflow};
@@ -15,6 +14,7 @@ use wire::record::{self, CallOutcome, CallSite};
 
 use crate::load::{Attempt, Sent};
 use crate::logs::{Bill, Invocation, Logs};
+use crate::rates::Rates;
 
 /// The execution that a request caused, or `None` while the logs lack part of it.
 #[must_use]
@@ -23,12 +23,12 @@ pub fn execution(
     logs: &Logs,
     deployment: &Deployment,
     workflow: &Workflow,
-    prices: &PriceBook,
+    rates: &Rates,
 ) -> Option<Execution> {
     if !sent.request_ids().all(|request| logs.is_complete(request)) {
         return None;
     }
-    let mut assembly = Assembly { logs, deployment, workflow, prices, spans: Vec::new() };
+    let mut assembly = Assembly { logs, deployment, workflow, rates, spans: Vec::new() };
     let outcome = match &sent.attempts {
         None => {
             let entry = deployment.functions().keys().next()?.clone();
@@ -80,7 +80,7 @@ struct Assembly<'a> {
     logs: &'a Logs,
     deployment: &'a Deployment,
     workflow: &'a Workflow,
-    prices: &'a PriceBook,
+    rates: &'a Rates,
     spans: Vec<Span>,
 }
 
@@ -113,16 +113,18 @@ impl Assembly<'_> {
 
     /// What a report bills, but for the waiting.
     fn billed(&self, function: &TaskName, bill: Bill) -> Billed {
-        let deployed = self.deployment.functions().get(function).map(|it| it.resources);
-        // A function outside the deployment took a call that found no free process inside.
+        // What the report states was billed, whatever was asked for: somebody may have changed the function.
         let memory = MemoryMb(bill.memory_mb);
+        let deployed = self.deployment.functions().get(function).map(|it| it.resources);
+        let deployed = deployed.filter(|it| it.memory == memory);
+        // A function outside the deployment took a call that found no free process inside.
         let own = || self.workflow.tasks().get(function).map(|task| task.resources);
         let own = || own().filter(|own| own.memory == memory);
         let resources = deployed
             .or_else(own)
             .unwrap_or_else(|| ResourceSpace::lambda().resources_for_memory(memory));
         let Bill { duration_us, billed_ms, max_memory_mb, init_us, .. } = bill;
-        let billed_ms = self.prices.billed_ms_of_report(billed_ms, duration_us, init_us);
+        let billed_ms = self.rates.billed_ms_of_report(function, billed_ms, duration_us, init_us);
         Billed {
             duration_us,
             billed_ms,
@@ -130,7 +132,7 @@ impl Assembly<'_> {
             init_us,
             peak_memory_mb: max_memory_mb,
             waiting_us: 0,
-            cost: self.prices.cost(resources, billed_ms),
+            cost: self.rates.cost(function, resources, billed_ms),
         }
     }
 
@@ -218,6 +220,7 @@ fn union_us(intervals: &mut [(u64, u64)]) -> u64 {
 #[cfg(test)]
 mod tests {
     use indexmap::IndexMap;
+    use optimizer::price::PriceBook;
     use optimizer::units::{MemoryMb, MilliVcpu, Resources};
     use optimizer::workflow::{Call, Slo, Task};
     use serde_json::Value;
@@ -327,7 +330,7 @@ mod tests {
     fn assemble(lines: &[String]) -> Option<Execution> {
         let logs = Logs::of(lines);
         let deployment = Deployment::parse(&workflow(), "(a,b)-(c)").unwrap();
-        execution(&sent(), &logs, &deployment, &workflow(), &PriceBook::lambda_x86())
+        execution(&sent(), &logs, &deployment, &workflow(), &PriceBook::lambda_x86().into())
     }
 
     #[test]
@@ -423,12 +426,14 @@ mod tests {
         let deployment = Deployment::parse(&workflow(), "(a,b)-(c)").unwrap();
         let prices = PriceBook::lambda_x86();
         assert_eq!(
-            execution(&ok, &Logs::of(&lines), &deployment, &workflow(), &prices),
+            execution(&ok, &Logs::of(&lines), &deployment, &workflow(), &prices.clone().into()),
             None,
             "lacks rd"
         );
         lines.extend([served("rd", 0), report("rd", 50, "")]);
-        let made = execution(&ok, &Logs::of(&lines), &deployment, &workflow(), &prices).unwrap();
+        let made =
+            execution(&ok, &Logs::of(&lines), &deployment, &workflow(), &prices.clone().into())
+                .unwrap();
         let shape: Vec<_> = made
             .spans
             .iter()
@@ -450,12 +455,24 @@ mod tests {
         let report = report("rd", 50, "\tStatus: error\tError Type: Runtime.OutOfMemory");
         *lines.last_mut().unwrap() = report;
         let crashed = sent(Outcome::Crash, Outcome::Crash);
-        let made =
-            execution(&crashed, &Logs::of(&lines), &deployment, &workflow(), &prices).unwrap();
+        let made = execution(
+            &crashed,
+            &Logs::of(&lines),
+            &deployment,
+            &workflow(),
+            &prices.clone().into(),
+        )
+        .unwrap();
         assert_eq!(made.outcome, Outcome::OutOfMemory);
         let handled = sent(Outcome::Ok, Outcome::Crash);
-        let made =
-            execution(&handled, &Logs::of(&lines), &deployment, &workflow(), &prices).unwrap();
+        let made = execution(
+            &handled,
+            &Logs::of(&lines),
+            &deployment,
+            &workflow(),
+            &prices.clone().into(),
+        )
+        .unwrap();
         assert_eq!((made.outcome, made.spans[4].outcome), (Outcome::Ok, Outcome::OutOfMemory));
     }
 

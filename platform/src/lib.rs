@@ -48,6 +48,7 @@ pub mod platform_file;
 mod policy;
 pub mod project;
 pub mod quantity;
+pub mod rates;
 mod registry;
 pub mod repository;
 pub mod rollout;

@@ -25,6 +25,7 @@ use crate::observe::{self, ObserveError};
 use crate::optimize::Verification;
 use crate::payload::Request;
 use crate::project::Project;
+use crate::rates::Rates;
 use crate::verify::{self, Payloads, Verifier};
 
 /// Requests that an arm gets in one turn.
@@ -95,7 +96,7 @@ pub struct Bench<'a> {
     /// Its deployer.
     pub deployer: &'a Deployer<'a>,
     /// What executions cost.
-    pub prices: PriceBook,
+    rates: Rates,
     /// Seed of payloads and orders.
     pub seed: u64,
     /// Told of progress.
@@ -119,7 +120,7 @@ impl<'a> Bench<'a> {
             endpoint,
             project,
             deployer,
-            prices,
+            rates: Rates::of(project, prices),
             seed,
             observer,
             generation: AtomicU64::new(1),
@@ -170,7 +171,7 @@ impl<'a> Bench<'a> {
         if !calls.is_empty() {
             self.observer.on_event(RunEvent::PastSupervisor { calls });
         }
-        Ok(observe::executions(&logs, deployment, sent, workflow, &self.prices))
+        Ok(observe::executions(&logs, deployment, sent, workflow, &self.rates))
     }
 
     /// One round: a cold request to each arm, then the warm ones in turns.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use optimizer::deployment::Deployment;
 use optimizer::execution::Execution;
-use optimizer::price::PriceBook;
 use optimizer::workflow::{TaskName, Workflow};
 
 use crate::assemble;
@@ -13,6 +12,7 @@ use crate::events::Observer;
 use crate::load::Sent;
 use crate::log_reader::LogReader;
 use crate::logs::{Logs, Missing};
+use crate::rates::Rates;
 
 /// Events are asked for from this long before the first request, because clocks differ.
 const CLOCK_MARGIN_MS: i64 = 5_000;
@@ -71,9 +71,9 @@ pub fn executions(
     deployment: &Deployment,
     sent: &[Sent],
     workflow: &Workflow,
-    prices: &PriceBook,
+    rates: &Rates,
 ) -> Vec<Execution> {
-    let execution = |one| assemble::execution(one, logs, deployment, workflow, prices);
+    let execution = |one| assemble::execution(one, logs, deployment, workflow, rates);
     sent.iter().filter_map(execution).collect()
 }
 

@@ -23,6 +23,7 @@ use crate::log_reader::LogReader;
 use crate::logs::Logs;
 use crate::observe::ObserveError;
 use crate::project::Project;
+use crate::rates::Rates;
 
 /// Longest wait for the rest of an execution's logs.
 const LOG_LIMIT: Duration = Duration::from_secs(120);
@@ -40,7 +41,7 @@ pub struct Observed {
 /// Production's executions of some deployments, read again and again.
 pub struct Traffic<'a> {
     project: &'a Project,
-    prices: PriceBook,
+    rates: Rates,
     deployments: Vec<&'a Deployed>,
     /// With the root whose group it reads.
     readers: Vec<(Option<&'a TaskName>, LogReader<'a>)>,
@@ -78,7 +79,7 @@ impl<'a> Traffic<'a> {
         });
         Self {
             project,
-            prices,
+            rates: Rates::of(project, prices),
             readers: readers.collect(),
             logs: Logs::default(),
             open: BTreeMap::new(),
@@ -168,7 +169,7 @@ impl<'a> Traffic<'a> {
         let workflow = &self.project.workflow;
         let deployed = &self.deployments[deployment].deployment;
         let mut execution =
-            assemble::execution(&sent, &self.logs, deployed, workflow, &self.prices)?;
+            assemble::execution(&sent, &self.logs, deployed, workflow, &self.rates)?;
         // The platform knows better how it ended.
         execution.outcome = execution.spans.first().map_or(outcome, |span| span.outcome);
         Some(execution)

@@ -14,6 +14,7 @@ use platform::events::{Observer, RunEvent};
 use platform::load::{self, Pace, Target, Version};
 use platform::observe;
 use platform::project::Project;
+use platform::rates::Rates;
 use serde_json::json;
 
 use crate::arguments::{Format, LoadArguments, Platform};
@@ -68,7 +69,8 @@ pub(crate) async fn run(arguments: &LoadArguments) -> Result<(), CliError> {
     if !calls.is_empty() {
         progress.on_event(RunEvent::PastSupervisor { calls: calls.clone() });
     }
-    let executions = observe::executions(&logs, &deployment, &sent, &project.workflow, &prices);
+    let rates = Rates::of(&project, prices.clone());
+    let executions = observe::executions(&logs, &deployment, &sent, &project.workflow, &rates);
     let measurement = Measurement::of(&deployment, &executions, arguments.seed);
     print(&project, &prices, &measurement, &calls, target.format)
 }

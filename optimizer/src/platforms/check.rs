@@ -194,6 +194,7 @@ impl PriceSection {
             unit: self.unit,
             per_gb_second: price("gb", self.gb, seconds)?,
             per_vcpu_second: price("vcpu", self.vcpu, seconds)?,
+            per_storage_gb_second: price("storageGb", self.storage_gb, seconds)?,
             per_request: price("request", self.request, 1.0)?,
             granularity_ms: milliseconds(&path.key("granularityMs"), self.granularity_ms, 1.0)?,
             minimum_ms: milliseconds(&path.key("minimumMs"), self.minimum_ms, 0.0)?,

@@ -47,6 +47,8 @@ pub(super) struct PriceSection {
     pub(super) per: Period,
     pub(super) vcpu: f64,
     pub(super) gb: f64,
+    #[serde(default)]
+    pub(super) storage_gb: f64,
     pub(super) request: f64,
     pub(super) granularity_ms: f64,
     #[serde(default)]
