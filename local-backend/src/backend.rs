@@ -15,6 +15,7 @@ use crate::function::Version;
 use crate::instance::{Answer, Instance, Invocation, StartFailure, Surroundings};
 use crate::layers::Layers;
 use crate::logs::{LogStore, Queries};
+use crate::options::Options;
 use crate::overhead::Delays;
 use crate::pool::{Acquired, Pool};
 use crate::preparation::{Fault, Phase};
@@ -53,28 +54,24 @@ pub(crate) type Reply = Result<Answer, ApiError>;
 
 impl Backend {
     pub(crate) fn new(
+        options: &Options,
         directory: &ServerDirectory,
-        registry: Registry,
-        delays: Delays,
         host: Host,
-        pool: Pool,
-        queue: AsyncQueue,
-        queries: Queries,
         lambda_endpoint: String,
     ) -> Self {
         Self {
-            registry,
+            registry: Registry::new(directory.code(), options.seed),
             logs: Arc::default(),
-            queries,
-            delays,
+            queries: Queries::new(options.query_rows),
+            delays: Delays::new(options.invoke_overhead, options.seed),
             host,
-            pool,
+            pool: Pool::new(options.idle_expiry),
             runtimes: Runtimes::new(directory.code()),
             layers: Layers::new(directory.layers()),
             lambda_endpoint,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
-            queue,
+            queue: AsyncQueue::new(options.async_retry_delays),
             running: Arc::default(),
         }
     }

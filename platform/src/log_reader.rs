@@ -97,7 +97,7 @@ impl<'a> LogReader<'a> {
         mut on_page: impl FnMut(&[u8]),
     ) -> Result<(), ObserveError> {
         let on_page = &mut on_page;
-        let from_ms = self.seen.from_ms();
+        let from_ms = self.seen.next_ms();
         let old = self.old(from_ms);
         let pages = match (self.way, old) {
             (LogWay::Filter, _) | (_, None) => usize::MAX,
@@ -205,14 +205,14 @@ impl<'a> LogReader<'a> {
                         parts.extend(smaller);
                         continue;
                     }
-                    None => (Vec::new(), Some((part.from_ms(), part.until_ms() - 1))),
+                    None => (Vec::new(), Some((part.first_ms(), part.until_ms() - 1))),
                 },
                 Err(failure) => return Ok(Err(failure)),
             };
             let whole = rows.iter().filter(|row| !row.is_cut && part.has(row.at_ms));
             self.take(whole.map(|row| (row.at_ms, row.message.as_str())), on_page);
             if let Some((first_ms, last_ms)) = again {
-                let first_ms = first_ms.max(part.from_ms());
+                let first_ms = first_ms.max(part.first_ms());
                 self.filter(first_ms, Some(last_ms), usize::MAX, on_page).await?;
             }
         }

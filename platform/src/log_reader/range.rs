@@ -13,7 +13,7 @@ impl Range {
         (from_ms < until_s * 1000).then_some(Self { from_ms, until_s })
     }
 
-    pub(super) fn from_ms(self) -> i64 {
+    pub(super) fn first_ms(self) -> i64 {
         self.from_ms
     }
 

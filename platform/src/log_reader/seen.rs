@@ -29,7 +29,8 @@ impl Seen {
         self.keeps_all = true;
     }
 
-    pub(super) fn from_ms(&self) -> i64 {
+    /// What to ask for from here on.
+    pub(super) fn next_ms(&self) -> i64 {
         self.from_ms
     }
 
