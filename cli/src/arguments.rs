@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use local_backend::{InvokeOverhead, SandboxChoice};
+use local_backend::{CLOUDWATCHS_QUERY_ROWS, InvokeOverhead, SandboxChoice};
 use optimizer::pointer::Pattern;
 use platform::bucket::Bucket;
 use platform::export::Form;
@@ -540,6 +540,9 @@ pub(crate) struct LocalArguments {
     /// Waits before the two retries of an asynchronous invocation that ended in a function error
     #[arg(long, value_name = "FIRST,SECOND", default_value = "1min,2min", value_parser = retry_delays)]
     pub(crate) async_retry_delays: RetryDelays,
+    /// Rows that a query of Logs Insights gives at most
+    #[arg(long, value_name = "ROWS", default_value_t = CLOUDWATCHS_QUERY_ROWS, hide = true)]
+    pub(crate) query_rows: usize,
     /// Seed of the invoke overhead and of the choices of weighted aliases
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,

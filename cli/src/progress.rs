@@ -103,6 +103,11 @@ impl Observer for Progress {
                     ));
                 }
             }
+            RunEvent::InsightsFailed { group, reason } => {
+                self.line(&format!(
+                    "     notice: Logs Insights was of no use for {group} ({reason}); it is read with FilterLogEvents"
+                ));
+            }
             RunEvent::Progress { answered, of, failed } => self.measure(answered, of, failed),
             RunEvent::RolloutStep { percent } => {
                 self.line(&format!("\n{percent} % of the calls go to the new deployment"));

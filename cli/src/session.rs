@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use local_backend::{
-    InvokeOverhead, Options, PreparedRuntime, RuntimeError, SandboxReport, Server,
+    CLOUDWATCHS_QUERY_ROWS, InvokeOverhead, Options, PreparedRuntime, RuntimeError, SandboxReport,
+    Server,
 };
 use optimizer::deployment::{Deployment, DeploymentError};
 use optimizer::execution::Outcome;
@@ -400,7 +401,9 @@ pub(crate) async fn on_own_server<T>(
 ) -> Result<T, CliError> {
     // Asked for before anything is started, so that no interrupt falls between.
     let interrupted = interrupted();
-    let server = start_server(backend, 0, OWN_IDLE_EXPIRY, OWN_RETRY_DELAYS, seed).await?;
+    let server =
+        start_server(backend, 0, OWN_IDLE_EXPIRY, OWN_RETRY_DELAYS, CLOUDWATCHS_QUERY_ROWS, seed)
+            .await?;
     progress.line(&format!("local backend: sandbox {}", sandbox_line(server.sandbox())));
     let result = tokio::select! {
         result = work(&server) => result,
@@ -418,6 +421,7 @@ pub(crate) async fn start_server(
     port: u16,
     idle_expiry: Duration,
     async_retry_delays: [Duration; 2],
+    query_rows: usize,
     seed: u64,
 ) -> Result<Server, CliError> {
     let options = Options {
@@ -428,6 +432,7 @@ pub(crate) async fn start_server(
         state_directory: backend.state.clone(),
         idle_expiry,
         async_retry_delays,
+        query_rows,
     };
     Server::start(options).await.map_err(|error| CliError::failed("the local backend", &error))
 }

@@ -17,7 +17,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use local_backend::{
-    InvokeOverhead, LAMBDAS_RETRY_DELAYS, Options, SandboxChoice, SandboxKind, Server,
+    CLOUDWATCHS_QUERY_ROWS, InvokeOverhead, LAMBDAS_RETRY_DELAYS, Options, SandboxChoice,
+    SandboxKind, Server,
 };
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -46,6 +47,7 @@ impl Bench {
             state_directory: state.path().to_owned(),
             idle_expiry: Duration::from_secs(600),
             async_retry_delays: LAMBDAS_RETRY_DELAYS,
+            query_rows: CLOUDWATCHS_QUERY_ROWS,
         };
         let server = runtime.block_on(Server::start(options)).ok()?;
         let client = Client::builder(TokioExecutor::new()).build_http();

@@ -5,7 +5,9 @@ use std::error::Error;
 use std::io::Write;
 use std::time::Duration;
 
-use local_backend::{InvokeOverhead, LAMBDAS_RETRY_DELAYS, Options, Server};
+use local_backend::{
+    CLOUDWATCHS_QUERY_ROWS, InvokeOverhead, LAMBDAS_RETRY_DELAYS, Options, Server,
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -20,6 +22,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         state_directory: state.into(),
         idle_expiry: Duration::from_secs(300),
         async_retry_delays: LAMBDAS_RETRY_DELAYS,
+        query_rows: CLOUDWATCHS_QUERY_ROWS,
     })
     .await?;
     let mut output = std::io::stdout();

@@ -14,7 +14,8 @@ use crate::error::ApiError;
 use crate::function::Version;
 use crate::instance::{Answer, Instance, Invocation, StartFailure, Surroundings};
 use crate::layers::Layers;
-use crate::logs::LogStore;
+use crate::logs::{LogStore, Queries};
+use crate::options::Options;
 use crate::overhead::Delays;
 use crate::pool::{Acquired, Pool};
 use crate::preparation::{Fault, Phase};
@@ -32,6 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Backend {
     pub(crate) registry: Registry,
     pub(crate) logs: Arc<LogStore>,
+    pub(crate) queries: Queries,
     pub(crate) delays: Delays,
     pub(crate) host: Host,
     pub(crate) pool: Pool,
@@ -52,26 +54,24 @@ pub(crate) type Reply = Result<Answer, ApiError>;
 
 impl Backend {
     pub(crate) fn new(
+        options: &Options,
         directory: &ServerDirectory,
-        registry: Registry,
-        delays: Delays,
         host: Host,
-        pool: Pool,
-        queue: AsyncQueue,
         lambda_endpoint: String,
     ) -> Self {
         Self {
-            registry,
+            registry: Registry::new(directory.code(), options.seed),
             logs: Arc::default(),
-            delays,
+            queries: Queries::new(options.query_rows),
+            delays: Delays::new(options.invoke_overhead, options.seed),
             host,
-            pool,
+            pool: Pool::new(options.idle_expiry),
             runtimes: Runtimes::new(directory.code()),
             layers: Layers::new(directory.layers()),
             lambda_endpoint,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
-            queue,
+            queue: AsyncQueue::new(options.async_retry_delays),
             running: Arc::default(),
         }
     }

@@ -52,7 +52,8 @@ mod state;
 
 pub use error::StartError;
 pub use options::{
-    LAMBDAS_RETRY_DELAYS, Options, SandboxChoice, SandboxChoiceError, SandboxKind, SandboxReport,
+    CLOUDWATCHS_QUERY_ROWS, LAMBDAS_RETRY_DELAYS, Options, SandboxChoice, SandboxChoiceError,
+    SandboxKind, SandboxReport,
 };
 pub use overhead::{InvokeOverhead, InvokeOverheadError};
 pub use runtimes::{PreparedRuntime, RuntimeError, prepare_runtimes};

@@ -25,8 +25,12 @@ pub struct Options {
     pub idle_expiry: Duration,
     /// Waits before the two retries of an asynchronous invocation that ended in a function error.
     pub async_retry_delays: [Duration; 2],
+    /// Rows that a query of Logs Insights gives at most.
+    pub query_rows: usize,
 }
 
+/// Rows that CloudWatch gives at most.
+pub const CLOUDWATCHS_QUERY_ROWS: usize = 100_000;
 /// One and two minutes.
 pub const LAMBDAS_RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(120)];
 

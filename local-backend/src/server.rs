@@ -15,13 +15,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api;
-use crate::asynchronous::AsyncQueue;
 use crate::backend::Backend;
 use crate::error::StartError;
 use crate::options::{Options, SandboxChoice, SandboxKind, SandboxReport};
-use crate::overhead::Delays;
-use crate::pool::Pool;
-use crate::registry::Registry;
 use crate::sandbox::Host;
 use crate::sandbox::engine::{self, Engine};
 use crate::sandbox::process::{self, ProcessHost};
@@ -83,12 +79,9 @@ impl Server {
         // Functions in containers cannot reach loopback: they get a listener of their own.
         let seen_by_functions = inner.as_ref().and_then(|inner| inner.local_addr().ok());
         let backend = Arc::new(Backend::new(
+            options,
             directory,
-            Registry::new(directory.code(), options.seed),
-            Delays::new(options.invoke_overhead, options.seed),
             host,
-            Pool::new(options.idle_expiry),
-            AsyncQueue::new(options.async_retry_delays),
             format!("http://{}", seen_by_functions.unwrap_or(address)),
         ));
         let router = api::router(Arc::clone(&backend));

@@ -13,6 +13,7 @@ use aws_sdk_lambda::error::DisplayErrorContext;
 
 use self::patience::Patience;
 use crate::deploy::aws_message;
+use crate::log_reader::LogWay;
 
 /// Times that the SDK sends a request that is throttled, unanswered or met by a fault of the service, unless
 /// `AWS_MAX_ATTEMPTS` says otherwise; with its pauses up to about half a minute.
@@ -30,6 +31,8 @@ pub struct Endpoint {
     pub lambda: aws_sdk_lambda::Client,
     /// CloudWatch Logs.
     pub logs: aws_sdk_cloudwatchlogs::Client,
+    /// How logs are read.
+    pub(crate) log_way: LogWay,
     /// IAM.
     pub iam: aws_sdk_iam::Client,
     /// Its address, or `aws` with the region.
@@ -222,6 +225,7 @@ impl Endpoint {
         Self {
             lambda: aws_sdk_lambda::Client::from_conf(lambda.build()),
             logs: aws_sdk_cloudwatchlogs::Client::from_conf(logs.build()),
+            log_way: LogWay::from_environment(),
             iam: aws_sdk_iam::Client::from_conf(iam.build()),
             settings,
             url,

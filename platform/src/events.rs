@@ -53,6 +53,13 @@ pub enum RunEvent {
         /// How many, by task called.
         calls: BTreeMap<TaskName, usize>,
     },
+    /// Logs Insights could not be used; what it was to give is read with `FilterLogEvents`.
+    InsightsFailed {
+        /// Of which log group.
+        group: String,
+        /// Why.
+        reason: String,
+    },
     /// Requests have been answered.
     Progress {
         /// So many, of the current measurement.

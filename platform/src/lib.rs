@@ -31,6 +31,7 @@ mod invocation;
 mod journal;
 pub mod lab;
 pub mod load;
+pub mod log_reader;
 pub mod logs;
 pub mod measure;
 mod model_section;

@@ -166,7 +166,7 @@ impl<'a> Bench<'a> {
         sent: &[Sent],
     ) -> Result<Vec<Execution>, MeasureError> {
         let Project { tasks, workflow, .. } = self.project;
-        let logs = observe::logs(self.endpoint, tasks.keys(), sent).await?;
+        let logs = observe::logs(self.endpoint, tasks.keys(), sent, self.observer).await?;
         let calls = logs.past_supervisor(workflow, deployment);
         if !calls.is_empty() {
             self.observer.on_event(RunEvent::PastSupervisor { calls });

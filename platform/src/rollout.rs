@@ -166,7 +166,8 @@ impl Roller<'_> {
         let tests = moving.into_iter().map(|root| (root, Canary::new(limits, slo)));
         let from_ms = jiff::Timestamp::now().as_millisecond() - CLOCK_MARGIN_MS;
         let (arms, prices) = (vec![stable, canary], self.prices.clone());
-        let traffic = Traffic::new(self.endpoint, self.project, prices, arms, from_ms);
+        let observer = self.observer;
+        let traffic = Traffic::new(self.endpoint, self.project, prices, arms, from_ms, observer);
         Watch { traffic, tests: tests.collect() }
     }
 

@@ -17,9 +17,11 @@ use wire::record::CallOutcome;
 use crate::assemble;
 use crate::deploy::Deployed;
 use crate::endpoint::Endpoint;
+use crate::events::Observer;
 use crate::load::{Attempt, Sent};
+use crate::log_reader::LogReader;
 use crate::logs::Logs;
-use crate::observe::{LogReader, ObserveError};
+use crate::observe::ObserveError;
 use crate::project::Project;
 use crate::rates::Rates;
 
@@ -68,11 +70,12 @@ impl<'a> Traffic<'a> {
         prices: PriceBook,
         deployments: Vec<&'a Deployed>,
         from_ms: i64,
+        observer: &'a dyn Observer,
     ) -> Self {
         let roots = project.workflow.roots();
         let readers = project.tasks.keys().map(|task| {
             let root = roots.iter().find(|root| **root == task).copied();
-            (root, LogReader::new(endpoint, task, from_ms))
+            (root, LogReader::new(endpoint, task, from_ms, observer))
         });
         Self {
             project,

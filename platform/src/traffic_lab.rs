@@ -105,7 +105,8 @@ impl<'a> TrafficLab<'a> {
         deployments.extend((trial != self.live).then_some(trial));
         let watched = deployments.len() - 1;
         let prices = self.prices.clone();
-        let mut traffic = Traffic::new(self.endpoint, self.project, prices, deployments, from_ms);
+        let mut traffic =
+            Traffic::new(self.endpoint, self.project, prices, deployments, from_ms, self.observer);
         let mut test = Canary::new(HARM, Some(self.project.workflow.slo()));
         let mut seen = [Vec::new(), Vec::new()];
         let started = Instant::now();

@@ -189,8 +189,18 @@ impl LocalServer {
     /// If it does not start.
     #[must_use]
     pub fn start(state: &Path, sandbox: &str) -> Self {
+        Self::start_with(state, sandbox, &[])
+    }
+
+    /// The same with more options.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start_with(state: &Path, sandbox: &str, options: &[&str]) -> Self {
         let mut child = fuseline(state)
             .args(["local", "--port", "0", "--invoke-overhead", "none", "--sandbox", sandbox])
+            .args(options)
             .stdout(Stdio::piped())
             .spawn()
             .expect("fuseline can be started");

@@ -117,7 +117,13 @@ impl Stub {
     /// What it was asked that changes something.
     #[must_use]
     pub fn changes(&self) -> Vec<String> {
-        let reads = ["GET ", "POST / GetCallerIdentity", "POST / FilterLogEvents"];
+        let reads = [
+            "GET ",
+            "POST / GetCallerIdentity",
+            "POST / FilterLogEvents",
+            "POST / StartQuery",
+            "POST / GetQueryResults",
+        ];
         let changes = self.asked().into_iter();
         changes.filter(|asked| !reads.iter().any(|read| asked.starts_with(read))).collect()
     }

@@ -62,7 +62,7 @@ pub(crate) async fn run(arguments: &LoadArguments) -> Result<(), CliError> {
     }
     let prices = project.prices();
     let tasks = project.tasks.keys();
-    let logs = observe::logs(&endpoint, tasks, &sent)
+    let logs = observe::logs(&endpoint, tasks, &sent, &progress)
         .await
         .map_err(|error| CliError::failed("the load was sent, but not measured", &error))?;
     let calls = logs.past_supervisor(&project.workflow, &deployment);

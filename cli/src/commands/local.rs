@@ -13,6 +13,7 @@ pub(crate) async fn run(arguments: &LocalArguments) -> Result<(), CliError> {
         arguments.port,
         arguments.idle_expiry,
         arguments.async_retry_delays.0,
+        arguments.query_rows,
         arguments.seed,
     )
     .await?;

@@ -1,5 +1,7 @@
 //! CloudWatch Logs, as far as a client needs it to read what functions logged.
 
+mod insights;
+
 use std::sync::Arc;
 
 use axum::Json;
@@ -13,7 +15,7 @@ use serde_json::{Value, json};
 use super::{read_body, text_header};
 use crate::backend::Backend;
 use crate::function::{ACCOUNT, REGION};
-use crate::logs::{LogStore, MissingGroup, Pattern, Position, Query, Stream, StreamQuery};
+use crate::logs::{LogStore, MissingGroup, Pattern, Position, Queries, Query, Stream, StreamQuery};
 
 /// Prefix of every operation's target.
 const TARGET: &str = "Logs_20140328.";
@@ -29,6 +31,7 @@ const LIST_LIMIT: usize = 50;
 struct Parameters {
     log_group_name: Option<String>,
     log_group_identifier: Option<String>,
+    log_group_names: Vec<String>,
     log_group_name_prefix: Option<String>,
     log_group_name_pattern: Option<String>,
     log_stream_name: Option<String>,
@@ -42,6 +45,9 @@ struct Parameters {
     order_by: Option<String>,
     descending: bool,
     start_from_head: bool,
+    query_string: Option<String>,
+    query_id: Option<String>,
+    max_items: Option<usize>,
 }
 
 /// An error in the form of AWS's JSON 1.1.
@@ -53,16 +59,16 @@ struct LogsError {
 
 impl LogsError {
     fn invalid(message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self { status: StatusCode::BAD_REQUEST, kind: "InvalidParameterException", message }
+        Self::of("InvalidParameterException", message)
+    }
+
+    fn of(kind: &'static str, message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, kind, message: message.into() }
     }
 
     fn not_found(what: &str) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            kind: "ResourceNotFoundException",
-            message: format!("The specified log {what} does not exist."),
-        }
+        let message = format!("The specified log {what} does not exist.");
+        Self::of("ResourceNotFoundException", message)
     }
 }
 
@@ -85,7 +91,7 @@ pub(super) async fn operation(
     body: Body,
 ) -> Response {
     let target = text_header(&headers, "x-amz-target").unwrap_or_default();
-    let mut response = match run(&backend.logs, target, body).await {
+    let mut response = match run(&backend.logs, &backend.queries, target, body).await {
         Ok(value) => Json(value).into_response(),
         Err(error) => error.into_response(),
     };
@@ -94,7 +100,12 @@ pub(super) async fn operation(
     response
 }
 
-async fn run(logs: &LogStore, target: &str, body: Body) -> Result<Value, LogsError> {
+async fn run(
+    logs: &LogStore,
+    queries: &Queries,
+    target: &str,
+    body: Body,
+) -> Result<Value, LogsError> {
     let body = read_body(body, MAX_REQUEST_BYTES).await;
     let body = body.map_err(|error| LogsError::invalid(error.message))?;
     let parameters: Parameters = serde_json::from_slice(&body)
@@ -104,6 +115,9 @@ async fn run(logs: &LogStore, target: &str, body: Body) -> Result<Value, LogsErr
         Some("GetLogEvents") => get_events(logs, &parameters),
         Some("DescribeLogStreams") => describe_streams(logs, &parameters),
         Some("DescribeLogGroups") => describe_groups(logs, &parameters),
+        Some("StartQuery") => insights::start(logs, queries, &parameters),
+        Some("GetQueryResults") => insights::results(logs, queries, &parameters),
+        Some("StopQuery") => insights::stop(queries, &parameters),
         Some("DeleteLogGroup") => {
             logs.delete(&group_name(&parameters)?)?;
             Ok(json!({}))
@@ -112,7 +126,7 @@ async fn run(logs: &LogStore, target: &str, body: Body) -> Result<Value, LogsErr
             status: StatusCode::BAD_REQUEST,
             kind: "UnknownOperationException",
             message: format!(
-                "the local backend does not offer `{target}`; of CloudWatch Logs it offers DescribeLogGroups, DescribeLogStreams, FilterLogEvents, GetLogEvents and DeleteLogGroup"
+                "the local backend does not offer `{target}`; of CloudWatch Logs it offers DescribeLogGroups, DescribeLogStreams, FilterLogEvents, GetLogEvents, StartQuery, GetQueryResults, StopQuery and DeleteLogGroup"
             ),
         }),
     }

@@ -41,6 +41,11 @@ impl Pattern {
         Ok(pattern)
     }
 
+    /// Terms of which one must occur.
+    pub(crate) fn any_of(terms: Vec<String>) -> Self {
+        Self { any: terms, ..Self::default() }
+    }
+
     /// Whether a message has the terms.
     pub(crate) fn matches(&self, message: &str) -> bool {
         self.all.iter().all(|term| message.contains(term))

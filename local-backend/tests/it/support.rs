@@ -68,6 +68,7 @@ pub(crate) fn options(state: &Path, sandbox: SandboxChoice) -> Options {
         state_directory: state.to_owned(),
         idle_expiry: Duration::from_secs(600),
         async_retry_delays: [Duration::from_millis(200), Duration::from_millis(400)],
+        query_rows: 100_000,
     }
 }
 

@@ -262,7 +262,10 @@ impl Verifier<'_> {
             let refused = 1 + refused.count();
             return Err(MeasureError::Refused { refused, sent: sent.len(), message });
         }
-        let logs = observe::logs(self.endpoint, self.project.tasks.keys(), &sent).await?;
+        let logs = {
+            let tasks = self.project.tasks.keys();
+            observe::logs(self.endpoint, tasks, &sent, self.observer).await?
+        };
         let replayed = sent.iter().zip(&requests).map(|(one, request)| {
             let mut replay = replay::replay(one, &logs);
             let ids = request.ids.iter().enumerate();

@@ -9,7 +9,8 @@ use wire::log::{Entry, entries};
 
 use crate::endpoint::Endpoint;
 use crate::input_error::InputError;
-use crate::observe::{LogReader, ObserveError};
+use crate::log_reader::LogReader;
+use crate::observe::ObserveError;
 use crate::project::{Project, reason};
 
 /// Reads payloads, a line of JSON each; empty lines are skipped.
@@ -58,7 +59,8 @@ pub async fn recorded(
 ) -> Result<Vec<Value>, ObserveError> {
     let entry = project.workflow.entry();
     let mut found: Vec<(u64, Vec<u8>)> = Vec::new();
-    let mut reader = LogReader::new(endpoint, entry, 0);
+    // Records with payloads are long, and Insights would cut them.
+    let mut reader = LogReader::filtering(endpoint, entry, 0);
     let on_page = |page: &[u8]| {
         for entry in entries(page) {
             let Entry::Invocation(invocation) = entry else { continue };
