@@ -164,6 +164,41 @@ fn an_interrupted_rollout_is_gone_on_with_or_undone() {
 }
 
 #[test]
+fn every_function_that_an_orchestrator_invokes_is_compared_by_itself() {
+    let state = State::new();
+    let server = LocalServer::start(state.path(), "process");
+    let rolled = Rolled::new(state.path(), &server.endpoint);
+    let place = Place(server.endpoint.clone());
+    let text = |second: &str| {
+        format!(
+            "name: rolled\nsteps: {{ rolled: {{}}, other: {{ after: [rolled] }} }}\nslo: {{ latency: 5s }}\ndefaults: {{ runtime: provided.al2023, memory: 256, timeout: 5s }}\ntasks:\n  rolled: {{ code: ./step, environment: {{ DO: echo }} }}\n  other: {{ code: ./step, environment: {{ DO: {second} }} }}\npayloads:\n  - body: {{ n: 1 }}\n"
+        )
+    };
+    rolled.write(&text("echo"));
+    rolled.ok(&["deploy"]);
+    let before = place.everything();
+    let options =
+        ["--steps", "40,100", "--step-executions", "10", "--send", "40", "--format", "json"];
+    let more = ["--memory", "rolled=128", "--memory", "other=128"];
+    let plan = rolled.plan("good.json", &more);
+    let applied = rolled.ok(&[&["apply", "--plan", &plan][..], &options].concat()).json();
+    let functions = applied["rollout"]["steps"][1]["functions"].as_array().unwrap().clone();
+    assert_eq!(functions.len(), 2, "{applied}");
+    for function in &functions {
+        assert!(function["canary"]["executions"].as_u64().unwrap() >= 20, "{function}");
+    }
+    rolled.ok(&["rollback"]);
+    assert_eq!(place.everything(), before, "undone");
+
+    rolled.write(&text("exit"));
+    let plan = rolled.plan("bad.json", &more);
+    let got = rolled.run(&[&["apply", "--plan", &plan][..], &options].concat());
+    assert_eq!(got.code, Some(1), "{}", got.stderr);
+    assert!(got.stderr.contains("other: it fails more often"), "{}", got.stderr);
+    assert_eq!(place.everything(), before, "rolled back");
+}
+
+#[test]
 fn what_has_changed_since_the_plan_is_not_applied() {
     let state = State::new();
     let server = LocalServer::start(state.path(), "process");
