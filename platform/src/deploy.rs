@@ -14,6 +14,7 @@ mod layer;
 mod planned;
 mod roles;
 mod sizes;
+mod stand_in;
 mod undo;
 mod upload;
 
@@ -109,6 +110,8 @@ pub struct Deployer<'a> {
     sizes: Mutex<Option<Deployment>>,
     /// The versions that keep functions which were taken over as they were, by their names.
     kept: Mutex<BTreeMap<String, String>>,
+    /// ARN of the role of functions for which none is named, once one has needed it.
+    stand_in: OnceCell<String>,
     /// ARNs of the roles that functions were given because of the tasks inlined into them.
     widened: Mutex<BTreeMap<TaskName, String>>,
     /// SHA-256 of the code that functions would have after a dry run's calls so far.
@@ -152,6 +155,7 @@ impl<'a> Deployer<'a> {
             layer: OnceCell::new(),
             sizes: Mutex::default(),
             kept: Mutex::default(),
+            stand_in: OnceCell::new(),
             widened: Mutex::default(),
             pretended: Mutex::default(),
             uploaded: Mutex::default(),
@@ -210,6 +214,7 @@ impl<'a> Deployer<'a> {
             layer: self.layer.clone(),
             sizes: Mutex::default(),
             kept: Mutex::default(),
+            stand_in: OnceCell::new(),
             widened: Mutex::default(),
             pretended: Mutex::default(),
             uploaded: Mutex::default(),

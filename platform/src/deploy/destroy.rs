@@ -45,6 +45,7 @@ impl Deployer<'_> {
             removed.push(name.to_owned());
         }
         self.delete_layers(0).await?;
+        self.delete_stand_in_role().await;
         self.delete_objects().await?;
         while self.changes.last().is_some() {
             self.changes.end(Record::Undone)?;

@@ -16,8 +16,6 @@ use crate::change::{
 use crate::journal::Undo;
 use crate::package_form::{PackageForm, WRAPPER};
 
-/// Role named where the workflow file names none; endpoints other than AWS check none.
-const NO_ROLE: &str = "arn:aws:iam::000000000000:role/fuseline-local";
 /// Longest wait for a function to become active or updated.
 const SETTLE_LIMIT: Duration = Duration::from_secs(120);
 /// First pause between two looks at a function that is not settled; it doubles up to the last.
@@ -243,8 +241,12 @@ impl Deployer<'_> {
             Architecture::Arm64 => "arm64",
         };
         let settings = self.settings(wanted).await?;
+        let role = match &settings.role {
+            Some(role) => role.clone(),
+            None => self.stand_in_role().await?.to_owned(),
+        };
         let settings = FunctionSettings {
-            role: Some(settings.role.unwrap_or_else(|| NO_ROLE.to_owned())),
+            role: Some(role),
             architectures: Some(vec![architecture.to_owned()]),
             ..settings
         };

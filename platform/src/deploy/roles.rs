@@ -185,7 +185,12 @@ impl Deployer<'_> {
 
     /// Name of the role that a function is given.
     pub(super) fn role_name(&self, task: &TaskName) -> String {
-        let name = format!("fuseline-{}-{task}", self.project.workflow.name());
+        self.role_name_of(&task.0)
+    }
+
+    /// Name of a role of the workflow's own.
+    pub(super) fn role_name_of(&self, what: &str) -> String {
+        let name = format!("fuseline-{}-{what}", self.project.workflow.name());
         if name.len() <= LONGEST_NAME {
             return name;
         }
