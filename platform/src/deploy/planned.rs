@@ -64,7 +64,7 @@ impl Deployer<'_> {
             made: jiff::Timestamp::now().to_string(),
             place: self.endpoint.place.clone(),
             changes: differences(&before, &deployment),
-            widenings: self.widenings(&deployment).await?,
+            widenings: self.widenings(&deployment),
             managed: self.managed().await?,
             deployment: deployment.to_string(),
             parent: parent.map(|(_, parent)| parent),
@@ -144,7 +144,7 @@ impl Deployer<'_> {
     }
 
     /// Functions whose tasks have several roles.
-    async fn widenings(&self, deployment: &Deployment) -> Result<Vec<Widening>, DeployError> {
+    fn widenings(&self, deployment: &Deployment) -> Vec<Widening> {
         let role = |task: &TaskName| self.project.tasks[task].role.clone();
         let mut widenings = Vec::new();
         for (task, function) in deployment.functions() {
@@ -157,7 +157,7 @@ impl Deployer<'_> {
                 widenings.push(Widening { function: task.clone(), from: own, with });
             }
         }
-        Ok(widenings)
+        widenings
     }
 
     /// Checks that a plan still fits what is there, and begins its rollout or goes on with it. Returns what
