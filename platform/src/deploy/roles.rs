@@ -53,8 +53,15 @@ impl Deployer<'_> {
             let role = self.union(widening).await?;
             self.widened.lock().expect("not poisoned").insert(task.clone(), role.clone());
             let version = stable.versions.get(task).filter(|_| roots.contains(&task)).cloned();
-            if existing.role() == Some(&role) {
-                // An interrupted rollout did it.
+            // An interrupted rollout may have done it, or only begun.
+            let has = match &version {
+                Some(version) => {
+                    let live = self.function(name, Some(version)).await?;
+                    live.configuration().and_then(|it| it.role()).map(str::to_owned)
+                }
+                None => existing.role().map(str::to_owned),
+            };
+            if has.as_ref() == Some(&role) {
                 continue;
             }
             if let Some(version) = &version {
