@@ -1,54 +1,48 @@
 //! Functions of several managed runtimes on AWS: their images are built by Docker, pushed to a registry, and named by
 //! their digests to what stands for Lambda.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::aws::{Emulator, request};
-use tests::aws_workflow::Place;
+use tests::aws_workflow::{Place, Workflow};
 use tests::registry::{Registry, UploadFault};
-use tests::{Run, State, docker, fuseline, skipped};
+use tests::{Run, State, docker, skipped};
 
 const BASE: &str = "fuseline-test-tiny";
 const FUSED: &str = "(a,b)";
 
-/// The workflow `mixed`: `a` on Node.js calls `b` on Python. Its functions are deployed, but never run.
-struct Workflow {
-    folder: PathBuf,
+/// `a` on Node.js calls `b` on Python.
+const MIXED: &str = "name: mixed
+entry: a
+slo: { latency: 1s }
+tasks:
+  a: { runtime: nodejs20.x, code: ./a, handler: index.handler, calls: { b: sync } }
+  b: { runtime: python3.11, code: ./b, handler: app.handler }
+";
+
+/// The workflow `mixed`. Its functions are deployed, but never run.
+struct Mixed {
+    workflow: Workflow,
     endpoint: String,
     repository: String,
 }
 
-impl Workflow {
+impl Mixed {
     fn new(state: &Path, endpoint: &str, registry: &Registry) -> Self {
-        let folder = state.join("workflow");
-        for task in ["a", "b"] {
-            std::fs::create_dir_all(folder.join(task)).unwrap();
-        }
-        std::fs::write(folder.join("a/index.js"), "exports.handler = async () => 1\n").unwrap();
-        std::fs::write(folder.join("b/app.py"), "def handler(event, context):\n    return 1\n")
-            .unwrap();
-        std::fs::write(folder.join("supervisor"), "#!/bin/sh\n").unwrap();
-        let text = "name: mixed\nentry: a\nslo: { latency: 1s }\ntasks:\n  a: { runtime: nodejs20.x, code: ./a, handler: index.handler, calls: { b: sync } }\n  b: { runtime: python3.11, code: ./b, handler: app.handler }\n";
-        std::fs::write(folder.join("w.yaml"), text).unwrap();
+        let workflow = Workflow::with(state, MIXED);
+        let index = workflow.folder().join("a/index.js");
+        std::fs::write(index, "exports.handler = async () => 1\n").unwrap();
+        let app = workflow.folder().join("b/app.py");
+        std::fs::write(app, "def handler(event, context):\n    return 1\n").unwrap();
         let repository = format!("{}/fuseline", registry.host);
-        Self { folder, endpoint: endpoint.to_owned(), repository }
+        Self { workflow, endpoint: endpoint.to_owned(), repository }
     }
 
     fn command(&self, command: &[&str]) -> Command {
-        let mut fuseline = fuseline(self.folder.parent().unwrap());
-        fuseline
-            .arg(command[0])
-            .arg(self.folder.join("w.yaml"))
-            .args(["--platform", "aws", "--endpoint", &self.endpoint])
-            .args(&command[1..])
-            .env("FUSELINE_BOOTSTRAP", self.folder.join("supervisor"))
-            .env("AWS_MAX_ATTEMPTS", "2")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        fuseline
+        self.workflow.command(&self.endpoint, command)
     }
 
     fn run(&self, command: &[&str]) -> Run {
@@ -79,7 +73,7 @@ impl Workflow {
     }
 }
 
-impl Drop for Workflow {
+impl Drop for Mixed {
     fn drop(&mut self) {
         let images = docker(&["image", "ls", "--quiet", &self.repository]).unwrap_or_default();
         for image in images.lines() {
@@ -106,60 +100,59 @@ fn images_are_pushed_and_named_by_digest() {
     let state = State::new();
     let Some(emulator) = Emulator::start("moto") else { return };
     let registry = Registry::start();
-    let workflow = Workflow::new(state.path(), &emulator.endpoint, &registry);
+    let mixed = Mixed::new(state.path(), &emulator.endpoint, &registry);
     let place = Place(emulator.endpoint.clone());
     base(state.path());
 
     for command in [&["deploy", "--setup", FUSED][..], &["verify"]] {
-        workflow.refused(command, 2, "--repository and --base-image");
+        mixed.refused(command, 2, "--repository and --base-image");
     }
     let refuse = |repository: &str, base: &str, code: i32, expect: &str| {
         let images = ["--repository", repository, "--base-image", base];
-        workflow.refused(&[&["deploy", "--setup", FUSED][..], &images].concat(), code, expect);
+        mixed.refused(&[&["deploy", "--setup", FUSED][..], &images].concat(), code, expect);
     };
     refuse("fuseline", BASE, 2, "`fuseline` is no repository");
     refuse("127.0.0.1:1/fuseline", BASE, 2, "the repository `127.0.0.1:1/fuseline` cannot be used");
-    refuse(&workflow.repository, "x y", 2, "--base-image");
-    refuse(&workflow.repository, &format!("{}/none", registry.host), 2, "cannot be pulled");
+    refuse(&mixed.repository, "x y", 2, "--base-image");
+    refuse(&mixed.repository, &format!("{}/none", registry.host), 2, "cannot be pulled");
     registry.disturb(Some(UploadFault::Refuse));
-    let dry = workflow.ok(&workflow.fuse(&["--dry-run", "--format", "json"])).json();
+    let dry = mixed.ok(&mixed.fuse(&["--dry-run", "--format", "json"])).json();
     let calls = dry["calls"].as_array().unwrap();
     let of = |operation: &str, key: &str, is: &str| {
         let all = calls.iter().filter(|it| it["operation"] == operation);
         all.map(|it| it["parameters"].clone()).find(|it| it[key] == is).unwrap()
     };
-    let put = of("PutImage", "Repository", &workflow.repository);
-    let expect =
-        format!("{}@<digest of {}>", workflow.repository, put["ImageTag"].as_str().unwrap());
+    let put = of("PutImage", "Repository", &mixed.repository);
+    let expect = format!("{}@<digest of {}>", mixed.repository, put["ImageTag"].as_str().unwrap());
     assert_eq!(of("CreateFunction", "FunctionName", "a")["Code"]["ImageUri"], expect);
     of("UpdateFunctionCode", "FunctionName", "a");
     assert_eq!((place.everything(), registry.tags()), (json!({}), vec![]), "nothing was changed");
 
     // What is refused is said; what is lost is sent again.
-    workflow.refused(&workflow.fuse(&[]), 1, "push of the image of function `a` failed: denied");
+    mixed.refused(&mixed.fuse(&[]), 1, "push of the image of function `a` failed: denied");
     registry.disturb(Some(UploadFault::LoseOnce));
-    workflow.ok(&workflow.fuse(&[]));
+    mixed.ok(&mixed.fuse(&[]));
     assert!(!registry.is_disturbed(), "the connection was lost once");
     let tags = registry.tags();
     assert!(tags.len() == 2 && tags.iter().all(|it| it.starts_with("mixed-a-")), "{tags:?}");
-    let function = workflow.function();
+    let function = mixed.function();
     assert_eq!(function["Configuration"]["PackageType"], "Image");
     let uri = function["Code"]["ImageUri"].as_str().unwrap();
     let (repository, digest) = uri.split_once('@').unwrap();
-    assert!(repository == workflow.repository && registry.has(digest), "{uri}");
+    assert!(repository == mixed.repository && registry.has(digest), "{uri}");
     let other = request(&emulator.endpoint, "GET", "/2015-03-31/functions/b", "").unwrap();
     assert_eq!(other["Configuration"]["PackageType"], "Zip", "it needs none");
 
     let pushes = registry.pushes();
-    workflow.ok(&workflow.fuse(&[]));
+    mixed.ok(&mixed.fuse(&[]));
     assert_eq!((registry.pushes(), registry.tags()), (pushes, tags), "nothing is pushed again");
-    workflow.refused(&["deploy"], 2, "`a` has to be a container image (nodejs20.x)");
+    mixed.refused(&["deploy"], 2, "`a` has to be a container image (nodejs20.x)");
 
     // A push that was killed is made by the next run.
-    std::fs::write(workflow.folder.join("b/app.py"), "def handler(event, context): pass\n")
+    std::fs::write(mixed.workflow.folder().join("b/app.py"), "def handler(event, context): pass\n")
         .unwrap();
     registry.disturb(Some(UploadFault::Hang));
-    let mut killed = workflow.command(&workflow.fuse(&[])).spawn().unwrap();
+    let mut killed = mixed.command(&mixed.fuse(&[])).spawn().unwrap();
     let journal = || {
         let folder = state.path().join("aws");
         let place = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
@@ -174,21 +167,21 @@ fn images_are_pushed_and_named_by_digest() {
     killed.kill().unwrap();
     killed.wait().unwrap();
     registry.disturb(None);
-    workflow.ok(&workflow.fuse(&[]));
+    mixed.ok(&mixed.fuse(&[]));
     assert_eq!(registry.tags().len(), 3, "only the fused image has changed");
-    let changed = workflow.function()["Code"]["ImageUri"].as_str().unwrap().to_owned();
+    let changed = mixed.function()["Code"]["ImageUri"].as_str().unwrap().to_owned();
     assert!(changed != uri && registry.has(changed.split_once('@').unwrap().1), "{changed}");
 
     for _ in 0..3 {
-        workflow.ok(&["rollback"]);
+        mixed.ok(&["rollback"]);
     }
     assert_eq!(place.everything(), json!({}), "undone");
     assert_eq!(registry.tags().len(), 3, "images stay");
 
     // A zip stays a zip.
-    workflow.ok(&["deploy"]);
+    mixed.ok(&["deploy"]);
     let before = place.everything();
-    workflow.refused(&workflow.fuse(&[]), 2, "function `a` is a zip package");
+    mixed.refused(&mixed.fuse(&[]), 2, "function `a` is a zip package");
     assert_eq!(place.everything(), before, "nothing was changed");
-    workflow.ok(&["destroy"]);
+    mixed.ok(&["destroy"]);
 }

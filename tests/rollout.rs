@@ -1,7 +1,7 @@
 //! Plans and rollouts: what is worse is rolled back, what is interrupted is gone on with or undone, what has changed
 //! since a plan was made is not applied, and roles are widened and given back.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -11,18 +11,32 @@ use tests::aws_workflow::Place;
 use tests::{LocalServer, Run, State, fuseline, program};
 
 /// The workflow `rolled`: one function, or two of which the first calls the second only on paper.
-struct Rolled<'a> {
-    state: &'a Path,
+struct Rolled {
+    /// Of its own, which ends before the state is looked at; none if it is another's.
+    _server: Option<LocalServer>,
     folder: PathBuf,
-    endpoint: String,
+    place: Place,
+    state: State,
 }
 
-impl<'a> Rolled<'a> {
-    fn new(state: &'a Path, endpoint: &str) -> Self {
-        let folder = state.join("rolled");
+impl Rolled {
+    /// On a local server of its own.
+    fn local() -> Self {
+        let state = State::new();
+        let server = LocalServer::start(state.path(), "process");
+        let endpoint = server.endpoint.clone();
+        Self::new(state, Some(server), endpoint)
+    }
+
+    fn at(endpoint: &str) -> Self {
+        Self::new(State::new(), None, endpoint.to_owned())
+    }
+
+    fn new(state: State, server: Option<LocalServer>, endpoint: String) -> Self {
+        let folder = state.path().join("rolled");
         std::fs::create_dir_all(folder.join("step")).unwrap();
         std::fs::copy(program("step"), folder.join("step/bootstrap")).unwrap();
-        let rolled = Self { state, folder, endpoint: endpoint.to_owned() };
+        let rolled = Self { _server: server, folder, place: Place(endpoint), state };
         rolled.does("echo", 512);
         rolled
     }
@@ -39,10 +53,10 @@ impl<'a> Rolled<'a> {
     }
 
     fn command(&self, command: &[&str]) -> std::process::Command {
-        let mut fuseline = fuseline(self.state);
+        let mut fuseline = fuseline(self.state.path());
         fuseline.arg(command[0]).arg(self.folder.join("w.yaml"));
         if command[0] != "export" {
-            fuseline.args(["--platform", "aws", "--endpoint", &self.endpoint]);
+            fuseline.args(["--platform", "aws", "--endpoint", &self.place.0]);
         }
         fuseline.args(&command[1..]).stdout(Stdio::piped()).stderr(Stdio::piped());
         fuseline
@@ -66,7 +80,7 @@ impl<'a> Rolled<'a> {
     }
 
     fn alias(&self) -> Value {
-        request(&self.endpoint, "GET", "/2015-03-31/functions/rolled/aliases/live", "").unwrap()
+        request(&self.place.0, "GET", "/2015-03-31/functions/rolled/aliases/live", "").unwrap()
     }
 
     /// Waits until the alias has a weight.
@@ -84,10 +98,8 @@ impl<'a> Rolled<'a> {
 
 #[test]
 fn a_worse_deployment_is_rolled_back() {
-    let state = State::new();
-    let server = LocalServer::start(state.path(), "process");
-    let rolled = Rolled::new(state.path(), &server.endpoint);
-    let place = Place(server.endpoint.clone());
+    let rolled = Rolled::local();
+    let place = &rolled.place;
     rolled.ok(&["deploy"]);
     let before = place.everything();
     for (what, says) in [("exit", "it fails more often"), ("sleep", "it misses the SLO")] {
@@ -121,10 +133,8 @@ fn a_worse_deployment_is_rolled_back() {
 
 #[test]
 fn an_interrupted_rollout_is_gone_on_with_or_undone() {
-    let state = State::new();
-    let server = LocalServer::start(state.path(), "process");
-    let rolled = Rolled::new(state.path(), &server.endpoint);
-    let place = Place(server.endpoint.clone());
+    let rolled = Rolled::local();
+    let place = &rolled.place;
     rolled.ok(&["deploy"]);
     let before = place.everything();
     rolled.does("echo", 128);
@@ -165,10 +175,8 @@ fn an_interrupted_rollout_is_gone_on_with_or_undone() {
 
 #[test]
 fn every_function_that_an_orchestrator_invokes_is_compared_by_itself() {
-    let state = State::new();
-    let server = LocalServer::start(state.path(), "process");
-    let rolled = Rolled::new(state.path(), &server.endpoint);
-    let place = Place(server.endpoint.clone());
+    let rolled = Rolled::local();
+    let place = &rolled.place;
     let text = |second: &str| {
         format!(
             "name: rolled\nsteps: {{ rolled: {{}}, other: {{ after: [rolled] }} }}\nslo: {{ latency: 5s }}\ndefaults: {{ runtime: provided.al2023, memory: 256, timeout: 5s }}\ntasks:\n  rolled: {{ code: ./step, environment: {{ DO: echo }} }}\n  other: {{ code: ./step, environment: {{ DO: {second} }} }}\npayloads:\n  - body: {{ n: 1 }}\n"
@@ -200,9 +208,7 @@ fn every_function_that_an_orchestrator_invokes_is_compared_by_itself() {
 
 #[test]
 fn what_has_changed_since_the_plan_is_not_applied() {
-    let state = State::new();
-    let server = LocalServer::start(state.path(), "process");
-    let rolled = Rolled::new(state.path(), &server.endpoint);
+    let rolled = Rolled::local();
     let refused = |command: &[&str], says: &str| {
         let got = rolled.run(command);
         assert_eq!(got.code, Some(2), "{command:?}: {}", got.stderr);
@@ -216,7 +222,7 @@ fn what_has_changed_since_the_plan_is_not_applied() {
     };
     refuse(&early, "nothing of Fuseline's is deployed there");
     rolled.ok(&["deploy"]);
-    let place = Place(server.endpoint.clone());
+    let place = &rolled.place;
     let before = place.everything();
     refuse(&early, "before anything was deployed");
 
@@ -267,9 +273,8 @@ fn what_has_changed_since_the_plan_is_not_applied() {
 
 #[test]
 fn functions_of_a_stack_are_exported_and_not_changed() {
-    let state = State::new();
     let Some(emulator) = Emulator::start("moto") else { return };
-    let rolled = Rolled::new(state.path(), &emulator.endpoint);
+    let rolled = Rolled::at(&emulator.endpoint);
     rolled.ok(&["deploy"]);
     let arn = request(&emulator.endpoint, "GET", "/2015-03-31/functions/rolled", "").unwrap();
     let arn = arn["Configuration"]["FunctionArn"].as_str().unwrap().to_owned();
@@ -296,15 +301,13 @@ fn functions_of_a_stack_are_exported_and_not_changed() {
 
 #[test]
 fn callers_of_an_unpublished_state_are_not_given_a_canary() {
-    let state = State::new();
-    let server = LocalServer::start(state.path(), "process");
-    let rolled = Rolled::new(state.path(), &server.endpoint);
-    let place = Place(server.endpoint.clone());
+    let rolled = Rolled::local();
+    let place = &rolled.place;
     place.create("rolled");
     rolled.ok(&["deploy", "--adopt"]);
     let before = place.everything();
     let path = "/2015-03-31/functions/rolled/invocations";
-    request(&server.endpoint, "POST", path, "{}").expect("it answers");
+    request(&place.0, "POST", path, "{}").expect("it answers");
     let plan = rolled.plan("plan.json", &["--memory", "rolled=256"]);
     let got = rolled.run(&["apply", "--plan", &plan, "--step-executions", "0"]);
     assert_eq!(got.code, Some(2), "{}", got.stderr);
@@ -317,10 +320,8 @@ fn callers_of_an_unpublished_state_are_not_given_a_canary() {
 
 #[test]
 fn production_is_enough_to_optimise_on() {
-    let state = State::new();
-    let server = LocalServer::start(state.path(), "process");
-    let rolled = Rolled::new(state.path(), &server.endpoint);
-    let place = Place(server.endpoint.clone());
+    let rolled = Rolled::local();
+    let place = &rolled.place;
     let optimize = [
         "optimize",
         "--from-traffic",
@@ -368,9 +369,8 @@ fn iam(endpoint: &str, form: &str) -> String {
 }
 
 fn widen_and_give_back(emulator: &Emulator) {
-    let state = State::new();
-    let rolled = Rolled::new(state.path(), &emulator.endpoint);
-    let place = Place(emulator.endpoint.clone());
+    let rolled = Rolled::at(&emulator.endpoint);
+    let place = &rolled.place;
     let policy = "%7B%22Version%22%3A%222012-10-17%22%2C%22Statement%22%3A%5B%7B%22Effect%22%3A%22Allow%22%2C%22Action%22%3A%22s3%3AGetObject%22%2C%22Resource%22%3A%22%2A%22%7D%5D%7D";
     iam(
         &emulator.endpoint,

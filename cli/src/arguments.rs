@@ -271,7 +271,8 @@ pub(crate) struct ApplyArguments {
     /// Seed of the payloads and times
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Change functions although a CloudFormation, SAM, CDK or Terraform stack manages them
+    /// Change functions although a CloudFormation, SAM, CDK or Terraform stack manages them, or although callers of a
+    /// function that was taken over name no version and get the new deployment at once
     #[arg(long)]
     pub(crate) force: bool,
     /// Print the calls that would be made, and make none that changes anything

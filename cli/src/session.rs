@@ -8,7 +8,6 @@ use local_backend::{
     Server,
 };
 use optimizer::deployment::{Deployment, DeploymentError};
-use optimizer::execution::Outcome;
 use optimizer::gate::Effect;
 use optimizer::price::PriceBook;
 use optimizer::simulator::Overhead;
@@ -186,6 +185,7 @@ pub(crate) async fn live(
     status::live(endpoint, project)
         .await
         .map_err(|error| CliError::failed("the deployment cannot be read", &error))?
+        .map(|live| live.deployed.deployment)
         .ok_or_else(|| {
             let message = format!("{} is not deployed at {}", project.workflow.name(), endpoint.url);
             match target.platform {
@@ -204,11 +204,9 @@ pub(crate) async fn live(
 /// What kept a request from being executed, if it was the user's credentials or permissions: no other request will
 /// fare better.
 pub(crate) fn refusal(sent: &Sent) -> Option<CliError> {
-    let said = |key: &str| sent.answer[key].as_str();
-    let message = said("message").or_else(|| said("Cause"))?;
+    let message = sent.refusal()?;
     let next_step = platform::access::next_step(message)?;
-    (sent.outcome == Outcome::Refused)
-        .then(|| CliError::usage(format!("the request was refused: {message}"), next_step))
+    Some(CliError::usage(format!("the request was refused: {message}"), next_step))
 }
 
 /// The deployment that an option describes.
@@ -300,9 +298,7 @@ pub(crate) fn check_images(
         return Ok(());
     }
     for (root, function) in deployment.functions() {
-        let tasks = std::iter::once(root).chain(&function.inlined);
-        let runtimes = tasks.map(|task| project.tasks[task].runtime.as_str());
-        if let PackageForm::Image { runtimes } = PackageForm::of(runtimes) {
+        if let PackageForm::Image { runtimes } = project.form(root, &function.inlined) {
             return Err(refused(&DeployError::NeedsImage { function: root.clone(), runtimes }));
         }
     }

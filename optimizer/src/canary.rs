@@ -186,13 +186,23 @@ impl Canary {
         }
     }
 
+    /// Warm executions of a deployment so far.
+    #[must_use]
+    pub fn executions(&self, arm: Arm) -> u64 {
+        self.known(arm).cost.count
+    }
+
+    fn known(&self, arm: Arm) -> &Known {
+        match arm {
+            Arm::Stable => &self.stable,
+            Arm::Canary => &self.canary,
+        }
+    }
+
     /// Figures of a deployment so far.
     #[must_use]
     pub fn figures(&self, arm: Arm) -> Figures {
-        let known = match arm {
-            Arm::Stable => &self.stable,
-            Arm::Canary => &self.canary,
-        };
+        let known = self.known(arm);
         let mut ascending = known.latencies_us.clone();
         ascending.sort_unstable();
         let at = |share| quantile(&ascending, share).map(|latency_us| latency_us / 1e3);
@@ -237,13 +247,18 @@ impl Canary {
         })
     }
 
+    /// Whether a share of the canary's executions is shown to be larger than it may be. Where the present deployment's
+    /// may be as well, the canary's has to be no larger.
+    fn is_larger(&self, canary: &Share, stable: &Share, may: f64) -> bool {
+        let most = may.max(stable.interval(self.alpha()).upper);
+        canary.interval(self.alpha()).lower > most
+    }
+
     fn slo(&self) -> Option<String> {
         let slo = self.slo?;
         let may = 1.0 - f64::from(slo.percentile) / 100.0;
         let (stable, canary) = (&self.stable.beyond_slo, &self.canary.beyond_slo);
-        // Where the present deployment misses the SLO, too, the canary has to be no worse.
-        let most = may.max(stable.interval(self.alpha()).upper);
-        (canary.interval(self.alpha()).lower > most).then(|| {
+        self.is_larger(canary, stable, may).then(|| {
             format!(
                 "it misses the SLO: {} of {} executions fail or take longer than {} ms, at most {:.0} % may",
                 canary.hits,
@@ -259,8 +274,7 @@ impl Canary {
         let worse = PERCENTILES.iter().enumerate().filter_map(|(at, percentile)| {
             let (stable, canary) = (&self.stable.beyond[at], &self.canary.beyond[at]);
             let may = 1.0 - f64::from(*percentile) / 100.0;
-            let most = may.max(stable.interval(self.alpha()).upper);
-            (canary.interval(self.alpha()).lower > most).then(|| {
+            self.is_larger(canary, stable, may).then(|| {
                 format!(
                     "its p{percentile} is over the present one's by more than {:.0} %: {} of {} executions take longer than {:.0} ms",
                     self.limits.latency_increase * 100.0,

@@ -5,13 +5,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::{ClientOptions, RetryConfig};
 
-use crate::endpoint::AwsSettings;
+use crate::endpoint::{AwsSettings, Reach};
 
 /// Longest that one request may take, in seconds: an upload of 250 MB over a slow line.
 const LONGEST_REQUEST: Duration = Duration::from_secs(900);
@@ -46,9 +44,9 @@ pub(crate) enum ReachError {
     /// Nobody says who the user is.
     #[error("there are no usable credentials")]
     Credentials(#[from] CredentialsError),
-    /// The SDK's configuration names no credentials, or no region.
-    #[error("it needs credentials and a region, such as AWS_REGION")]
-    NoAccount,
+    /// The SDK's configuration names no region.
+    #[error("it needs a region, such as AWS_REGION")]
+    NoRegion,
     /// The client cannot be made.
     #[error("it cannot be used")]
     Store(#[from] object_store::Error),
@@ -102,24 +100,10 @@ impl fmt::Display for Bucket {
     }
 }
 
-/// A client for a bucket: at `AWS_ENDPOINT_URL_S3` if it is set, else where the other services are. A server
-/// without TLS that stands for all of AWS gets made-up credentials, as it does from the other clients.
+/// A client for a bucket.
 pub(crate) async fn client(name: &str, aws: &AwsSettings) -> Result<AmazonS3, ReachError> {
-    let config = aws.loader().load().await;
-    let own = std::env::var("AWS_ENDPOINT_URL_S3").ok();
-    let given = aws.endpoint.as_deref();
-    let is_emulated = own.is_none() && given.is_some_and(|url| url.starts_with("http://"));
-    let region = config.region().map(ToString::to_string);
-    let (credentials, region) = match is_emulated {
-        true => {
-            let made_up = Credentials::new("local", "local", None, None, "fuseline");
-            (made_up, region.unwrap_or_else(|| "us-east-1".to_owned()))
-        }
-        false => {
-            let provider = config.credentials_provider().ok_or(ReachError::NoAccount)?;
-            (provider.provide_credentials().await?, region.ok_or(ReachError::NoAccount)?)
-        }
-    };
+    let Reach { config, credentials, region, url } = aws.reach("AWS_ENDPOINT_URL_S3").await?;
+    let region = region.ok_or(ReachError::NoRegion)?;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(name)
         .with_region(region)
@@ -130,7 +114,7 @@ pub(crate) async fn client(name: &str, aws: &AwsSettings) -> Result<AmazonS3, Re
     if let Some(token) = credentials.session_token() {
         builder = builder.with_token(token);
     }
-    if let Some(endpoint) = own.as_deref().or(given).or(config.endpoint_url()) {
+    if let Some(endpoint) = url {
         // A server of this machine speaks plain HTTP.
         builder = builder.with_endpoint(endpoint).with_allow_http(true);
     }

@@ -28,12 +28,12 @@ use optimizer::space::ResourceSpace;
 use optimizer::units::Resources;
 use optimizer::workflow::TaskName;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 use wire::manifest::{INLINED_VARIABLE, ROUTES_VARIABLE};
 use wire::payload::RECORD_PAYLOADS_VARIABLE;
 
 pub use self::adopt::Adoption;
+pub(crate) use self::aliases::alias;
 pub use self::error::DeployError;
 pub(crate) use self::error::{aws_message, refused};
 pub use self::planned::Draft;
@@ -42,6 +42,7 @@ use crate::bucket::Bucket;
 use crate::bundle::bundle;
 use crate::change::Zip;
 use crate::changes::Changes;
+use crate::digest::sha256;
 use crate::endpoint::Endpoint;
 use crate::image::ImageSettings;
 use crate::journal::JournalError;
@@ -197,27 +198,17 @@ impl<'a> Deployer<'a> {
     /// The same with functions that add payloads to their records; has deployed nothing yet.
     #[must_use]
     pub fn recording_payloads(&self) -> Self {
+        let (endpoint, project, supervisor) = (self.endpoint, self.project, &self.supervisor);
         Self {
-            endpoint: self.endpoint,
-            project: self.project,
-            supervisor: self.supervisor.clone(),
-            is_local: self.is_local,
             records_payloads: true,
             adoption: self.adoption,
+            changes: Arc::clone(&self.changes),
+            bundles: Mutex::new(self.bundles.lock().expect("not poisoned").clone()),
+            layer: self.layer.clone(),
             bucket: self.bucket.clone(),
             images: self.images.clone(),
             as_images: Mutex::new(self.as_images.lock().expect("not poisoned").clone()),
-            made: tokio::sync::Mutex::default(),
-            changes: Arc::clone(&self.changes),
-            own: Mutex::default(),
-            bundles: Mutex::new(self.bundles.lock().expect("not poisoned").clone()),
-            layer: self.layer.clone(),
-            sizes: Mutex::default(),
-            kept: Mutex::default(),
-            stand_in: OnceCell::new(),
-            widened: Mutex::default(),
-            pretended: Mutex::default(),
-            uploaded: Mutex::default(),
+            ..Self::new(endpoint, project, supervisor.clone(), self.is_local)
         }
     }
 
@@ -465,11 +456,4 @@ impl<'a> Deployer<'a> {
 #[must_use]
 pub fn log_group(task: &TaskName) -> String {
     format!("/aws/lambda/{task}")
-}
-
-/// The SHA-256 of a package as Lambda gives it: base64.
-#[must_use]
-pub fn sha256(zip: &[u8]) -> String {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.encode(Sha256::digest(zip))
 }

@@ -2,7 +2,7 @@
 //! it takes passwords only from a file.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
@@ -36,24 +36,15 @@ pub(crate) async fn pulled(reference: &str) -> Result<String, String> {
     if let Some(id) = image_id(reference).await {
         return Ok(id);
     }
-    let pulled = Command::new("docker")
-        .args(["pull", "--quiet", reference])
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .map_err(|error| error.to_string())?;
+    let pulled = output(&["pull", "--quiet", reference]).await;
+    let pulled = pulled.map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&pulled.stderr).trim().to_owned();
     image_id(reference).await.ok_or(said)
 }
 
 /// Whether Docker can be used, and else why not.
 pub(crate) async fn check() -> Result<(), String> {
-    let asked = Command::new("docker")
-        .args(["version", "--format", "{{.Server.Version}}"])
-        .stdin(Stdio::null())
-        .output()
-        .await;
-    match asked {
+    match output(&["version", "--format", "{{.Server.Version}}"]).await {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
         Err(error) => Err(format!("the program `docker` cannot be started: {error}")),
@@ -175,9 +166,14 @@ impl Lines {
     }
 }
 
+/// What comes of Docker's program.
+async fn output(arguments: &[&str]) -> std::io::Result<Output> {
+    Command::new("docker").args(arguments).stdin(Stdio::null()).output().await
+}
+
 /// What Docker's program prints; none if it fails.
 async fn said(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("docker").args(arguments).stdin(Stdio::null()).output().await.ok()?;
+    let output = output(arguments).await.ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     output.status.success().then_some(text)
 }

@@ -4,7 +4,6 @@
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::ProvideCredentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use base64::Engine as _;
@@ -15,7 +14,7 @@ use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use crate::download;
-use crate::endpoint::AwsSettings;
+use crate::endpoint::{AwsSettings, Reach};
 use crate::repository::Repository;
 
 const OPERATION: &str = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken";
@@ -33,23 +32,13 @@ pub(crate) async fn login(
     region: &str,
     aws: &AwsSettings,
 ) -> Result<Login, String> {
-    let config = aws.loader().load().await;
-    let own = std::env::var("AWS_ENDPOINT_URL_ECR").ok();
-    let given = aws.endpoint.as_deref();
-    let is_emulated = own.is_none() && given.is_some_and(|url| url.starts_with("http://"));
-    let credentials = match (is_emulated, config.credentials_provider()) {
-        (true, _) => Credentials::new("local", "local", None, None, "fuseline"),
-        (false, Some(provider)) => provider
-            .provide_credentials()
-            .await
-            .map_err(|error| format!("there are no usable AWS credentials: {error}"))?,
-        (false, None) => return Err("there are no usable AWS credentials".to_owned()),
-    };
+    let reach = aws.reach("AWS_ENDPOINT_URL_ECR").await;
+    let Reach { credentials, url, .. } =
+        reach.map_err(|error| format!("there are no usable AWS credentials: {error}"))?;
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    let aws_url = format!("https://api.ecr.{region}.{domain}");
-    let url = own.as_deref().or(given).or(config.endpoint_url()).unwrap_or(&aws_url);
+    let url = url.unwrap_or_else(|| format!("https://api.ecr.{region}.{domain}"));
     let body = json!({ "registryIds": [repository.account()] }).to_string();
-    let request = signed(url, body, credentials, region)?;
+    let request = signed(&url, body, credentials, region)?;
     let answer = download::client().request(request).await;
     let answer = answer.map_err(|error| format!("{url} does not answer: {error}"))?;
     let status = answer.status();

@@ -9,6 +9,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_lambda::error::DisplayErrorContext;
 
 use self::patience::Patience;
@@ -21,6 +22,8 @@ const ATTEMPTS: u32 = 6;
 /// Longer than any invocation takes.
 const LONGEST_ANSWER: Duration = Duration::from_secs(930);
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);
+/// Region of a server that stands for AWS, if nobody says one.
+const USUAL_REGION: &str = "us-east-1";
 const PAUSE: Duration = Duration::from_secs(15);
 const PAUSE_EMULATED: Duration = Duration::from_millis(500);
 
@@ -52,6 +55,15 @@ pub struct AwsSettings {
     pub region: Option<String>,
     /// Profile of the shared configuration files.
     pub profile: Option<String>,
+}
+
+/// How a service is reached that none of the clients is for.
+pub(crate) struct Reach {
+    pub(crate) config: SdkConfig,
+    pub(crate) credentials: Credentials,
+    pub(crate) region: Option<String>,
+    /// Where it is, if something says that.
+    pub(crate) url: Option<String>,
 }
 
 /// Why AWS cannot be used.
@@ -97,6 +109,24 @@ impl AwsSettings {
             loader = loader.region(Region::new(region.clone()));
         }
         loader
+    }
+
+    /// How a service beside the clients' is reached: at the address that an environment variable of its own gives, else
+    /// where the others are. A server without TLS that stands for all of AWS gets made-up credentials, as it does from
+    /// the clients.
+    pub(crate) async fn reach(&self, variable: &str) -> Result<Reach, CredentialsError> {
+        let config = self.loader().load().await;
+        let own = std::env::var(variable).ok();
+        let given = self.endpoint.clone();
+        let is_emulated = own.is_none() && given.as_deref().is_some_and(stands_for_aws);
+        let region = config.region().map(ToString::to_string);
+        let (credentials, region) = match config.credentials_provider() {
+            _ if is_emulated => (made_up(), region.or_else(|| Some(USUAL_REGION.to_owned()))),
+            Some(provider) => (provider.provide_credentials().await?, region),
+            None => return Err(CredentialsError::not_loaded_no_source()),
+        };
+        let url = own.or(given).or_else(|| config.endpoint_url().map(str::to_owned));
+        Ok(Reach { config, credentials, region, url })
     }
 
     /// Checks that the profile exists that is asked for: without this it would be region or credentials that are
@@ -158,7 +188,7 @@ impl Endpoint {
     /// If there is no region, or there are no credentials that AWS accepts.
     pub async fn aws(settings: AwsSettings) -> Result<Self, AwsError> {
         let endpoint = settings.endpoint.clone();
-        if let Some(url) = endpoint.as_deref().filter(|url| url.starts_with("http://")) {
+        if let Some(url) = endpoint.as_deref().filter(|url| stands_for_aws(url)) {
             return Ok(Self::emulated(settings, url).await);
         }
         settings.check_profile().await?;
@@ -199,7 +229,7 @@ impl Endpoint {
     /// Whether something else stands for AWS there.
     #[must_use]
     pub fn is_emulated(&self) -> bool {
-        self.url.starts_with("http://")
+        stands_for_aws(&self.url)
     }
 
     /// Pause between two looks at logs that grow. On AWS they are seconds late, and reading them has a price.
@@ -208,11 +238,10 @@ impl Endpoint {
     }
 
     async fn emulated(settings: AwsSettings, url: &str) -> Self {
-        let made_up = Credentials::new("local", "local", None, None, "fuseline");
         let region = settings.region.clone().or_else(|| std::env::var("AWS_REGION").ok());
-        let region = region.unwrap_or_else(|| "us-east-1".to_owned());
+        let region = region.unwrap_or_else(|| USUAL_REGION.to_owned());
         let place = named(url, &region);
-        let loader = settings.loader().credentials_provider(made_up).region(Region::new(region));
+        let loader = settings.loader().credentials_provider(made_up()).region(Region::new(region));
         let config = loader.endpoint_url(url).load().await;
         Self::new(&config, settings, url.to_owned(), place)
     }
@@ -232,6 +261,16 @@ impl Endpoint {
             place,
         }
     }
+}
+
+/// Whether an address is that of a server that stands for AWS: it has no TLS.
+fn stands_for_aws(url: &str) -> bool {
+    url.starts_with("http://")
+}
+
+/// What such a server gets: it takes any, and everybody on the way could read the user's own.
+fn made_up() -> Credentials {
+    Credentials::new("local", "local", None, None, "fuseline")
 }
 
 /// A folder's name for an endpoint.

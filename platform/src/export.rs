@@ -67,8 +67,7 @@ pub fn exported(plan: &Plan, project: &Project) -> Vec<Exported> {
             Some(parent) => parent.resources.get(task).copied(),
             None => project.workflow.tasks().get(task).map(|task| task.resources),
         };
-        let tasks = std::iter::once(task).chain(&function.inlined);
-        let form = PackageForm::of(tasks.map(|task| project.tasks[task].runtime.as_str()));
+        let form = project.form(task, &function.inlined);
         let package = (!function.inlined.is_empty()).then(|| Package {
             path: match form {
                 PackageForm::Image { .. } => task.0.clone(),

@@ -11,6 +11,7 @@ use optimizer::workflow::TaskName;
 use sha2::{Digest, Sha256};
 
 use crate::bundle::{BundleError, Entry, entries};
+use crate::digest::hex;
 use crate::project::Project;
 use crate::repository::Repository;
 
@@ -103,7 +104,7 @@ impl Context {
             add(&entry.mode().to_le_bytes());
             add(&entry.bytes);
         }
-        all.finalize().iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect()
+        hex(&all.finalize()[..HASH_BYTES])
     }
 }
 

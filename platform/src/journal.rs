@@ -176,12 +176,12 @@ impl Journal {
 
     /// Whether an entry that is not undone has changed a function.
     pub(crate) fn has_changed(&self, name: &str) -> bool {
-        let undo = self.entries.iter().flat_map(|entry| &entry.undo);
-        undo.into_iter().any(|(_, undo)| match undo {
+        self.undos().any(|undo| match undo {
             Undo::DeleteFunction { function }
             | Undo::DeleteVersions { function, .. }
             | Undo::Alias { function, .. }
             | Undo::Concurrency { function, .. }
+            | Undo::Role { function, .. }
             | Undo::Latest { function, .. } => function == name,
             _ => false,
         })

@@ -16,6 +16,7 @@ pub mod command;
 mod condition_text;
 pub mod constraints;
 pub mod deploy;
+pub mod digest;
 mod docker;
 mod download;
 mod ecr;

@@ -92,6 +92,16 @@ impl Sent {
     }
 }
 
+impl Sent {
+    /// What the service or the orchestrator said, if the request was not executed.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&str> {
+        let said = |key: &str| self.answer[key].as_str();
+        let message = said("message").or_else(|| said("Cause"));
+        message.filter(|_| self.outcome == Outcome::Refused)
+    }
+}
+
 /// Why nothing could be sent. That requests fail is a result, not an error.
 #[derive(Debug, thiserror::Error)]
 #[error("the workflow cannot be run")]

@@ -15,7 +15,7 @@ use crate::logs::{Logs, Missing};
 use crate::rates::Rates;
 
 /// Events are asked for from this long before the first request, because clocks differ.
-const CLOCK_MARGIN_MS: i64 = 5_000;
+pub(crate) const CLOCK_MARGIN_MS: i64 = 5_000;
 /// First pause between two looks at the logs; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

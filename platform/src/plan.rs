@@ -9,7 +9,8 @@ use optimizer::deployment::{Deployment, DeploymentError};
 use optimizer::units::Resources;
 use optimizer::workflow::{TaskName, Workflow};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+
+use crate::digest::sha256_hex;
 
 /// Version of the file's format that this program writes and reads.
 const FORMAT: u32 = 1;
@@ -226,7 +227,7 @@ impl Plan {
     fn computed(&self) -> String {
         let content = Self { fingerprint: String::new(), ..self.clone() };
         let bytes = serde_json::to_vec(&content).expect("a plan is JSON");
-        Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256_hex(&bytes)
     }
 
     /// Writes it to a new file.
@@ -278,16 +279,6 @@ impl Plan {
     pub fn deployment(&self, workflow: &Workflow) -> Result<Deployment, PlanError> {
         let resources = |task: &TaskName| Some(self.functions.get(task)?.resources);
         parsed(workflow, &self.deployment, resources)
-    }
-
-    /// The deployment that it starts from, if there is one.
-    ///
-    /// # Errors
-    /// If the workflow file is another one by now.
-    pub fn parent_deployment(&self, workflow: &Workflow) -> Result<Option<Deployment>, PlanError> {
-        let Some(parent) = &self.parent else { return Ok(None) };
-        let resources = |task: &TaskName| parent.resources.get(task).copied();
-        parsed(workflow, &parent.deployment, resources).map(Some)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::constraints::Constraints;
 use crate::input_error::InputError;
 use crate::interpolation::interpolate;
 use crate::objects::{ObjectPlace, ObjectSettings};
+use crate::package_form::PackageForm;
 use crate::payload::{PayloadTemplates, Template};
 use crate::quantity::{DurationUs, MegaBytes};
 use crate::workflow_file::{CallWord, TaskSection, WorkflowFile};
@@ -130,6 +131,13 @@ impl Project {
             _ => variables(name),
         };
         Resolver { file, directory, variables: &variables }.resolve(raw)
+    }
+
+    /// The form in which a function goes to Lambda, by the runtimes of the tasks in it.
+    #[must_use]
+    pub fn form(&self, root: &TaskName, inlined: &[TaskName]) -> PackageForm {
+        let tasks = std::iter::once(root).chain(inlined);
+        PackageForm::of(tasks.map(|task| self.tasks[task].runtime.as_str()))
     }
 
     /// What executions cost on Lambda, by the architecture of the entry.

@@ -8,6 +8,7 @@ use hyper::header::{ACCEPT, AUTHORIZATION};
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::access;
+use crate::digest::is_sha256_hex;
 use crate::download;
 use crate::ecr::{self, Login};
 use crate::endpoint::AwsSettings;
@@ -106,6 +107,5 @@ impl<'a> Registry<'a> {
 
 /// Whether it is a SHA-256 as registries write it.
 pub(crate) fn is_digest(text: &str) -> bool {
-    let hex = text.strip_prefix("sha256:").unwrap_or_default();
-    hex.len() == 64 && hex.bytes().all(|it| it.is_ascii_hexdigit())
+    text.strip_prefix("sha256:").is_some_and(is_sha256_hex)
 }

@@ -15,14 +15,12 @@ use crate::events::{Observer, RunEvent};
 use crate::observe::ObserveError;
 use crate::plan::Predicted;
 use crate::project::Project;
-use crate::traffic::Traffic;
+use crate::traffic::{Arms, Traffic};
 
 /// Of this much of the canary's executions the logs may be incomplete.
 const INCOMPLETE_SHARE: f64 = 0.2;
 /// Fewer than this many incomplete ones say nothing.
 const INCOMPLETE_LEAST: usize = 5;
-/// Events are read from this long before the rollout, because clocks differ.
-pub(crate) const CLOCK_MARGIN_MS: i64 = 5_000;
 
 /// How a deployment is rolled out.
 #[derive(Clone, Debug, PartialEq)]
@@ -164,10 +162,8 @@ impl Roller<'_> {
         // The SLO is one of the whole workflow.
         let slo = workflow.flow().is_none().then(|| workflow.slo());
         let tests = moving.into_iter().map(|root| (root, Canary::new(limits, slo)));
-        let from_ms = jiff::Timestamp::now().as_millisecond() - CLOCK_MARGIN_MS;
-        let (arms, prices) = (vec![stable, canary], self.prices.clone());
-        let observer = self.observer;
-        let traffic = Traffic::new(self.endpoint, self.project, prices, arms, from_ms, observer);
+        let (arms, prices) = (Arms { stable, canary }, self.prices.clone());
+        let traffic = Traffic::new(self.endpoint, self.project, prices, arms, self.observer);
         Watch { traffic, tests: tests.collect() }
     }
 
@@ -223,9 +219,8 @@ impl Watch<'_> {
     async fn look(&mut self) -> Result<(), ObserveError> {
         for one in self.traffic.look().await? {
             let test = self.tests.iter_mut().find(|(root, _)| **root == one.root);
-            let arm = if one.deployment == 0 { Arm::Stable } else { Arm::Canary };
             if let Some((_, test)) = test {
-                test.observe(arm, &one.execution);
+                test.observe(one.arm, &one.execution);
             }
         }
         Ok(())
@@ -233,7 +228,7 @@ impl Watch<'_> {
 
     /// Warm executions of the new deployment, by function.
     fn seen(&self) -> impl Iterator<Item = u64> {
-        self.tests.iter().map(|(_, test)| test.figures(Arm::Canary).executions)
+        self.tests.iter().map(|(_, test)| test.executions(Arm::Canary))
     }
 
     fn verdicts(&self, wanted: &[u64]) -> Vec<Verdict> {
@@ -256,7 +251,7 @@ impl Watch<'_> {
 
     /// A canary whose logs do not come cannot be judged, and something is wrong with it.
     fn incomplete(&self) -> Option<String> {
-        let lost = self.traffic.incomplete()[1];
+        let lost = self.traffic.incomplete();
         let figures = self.tests.iter().map(|(_, test)| test.figures(Arm::Canary));
         let seen: u64 = figures.map(|it| it.executions + it.cold_executions).sum();
         let many = lost as f64 > INCOMPLETE_SHARE * (seen as f64 + lost as f64);

@@ -8,8 +8,7 @@ use optimizer::units::{MemoryMb, MilliVcpu, Resources};
 use optimizer::workflow::TaskName;
 use serde::Serialize;
 
-use crate::change;
-use crate::deploy::{DeployError, LIVE_ALIAS, VCPU_VARIABLE, refused};
+use crate::deploy::{DeployError, Deployed, VCPU_VARIABLE, alias, refused};
 use crate::endpoint::Endpoint;
 use crate::project::Project;
 
@@ -81,49 +80,32 @@ pub struct Weight {
     pub share: f64,
 }
 
-/// Versions that get a part of the calls beside those of [`live`].
+/// What production calls.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Live {
+    /// The deployment, with the version that the alias `live` of each function calls which is invoked from outside.
+    pub deployed: Deployed,
+    /// Versions that get a part of the calls beside it.
+    pub weights: Vec<Weight>,
+}
+
+/// What the alias `live` calls, or `None` if there is none.
 ///
 /// # Errors
 /// If the endpoint refuses.
-pub async fn weights(endpoint: &Endpoint, project: &Project) -> Result<Vec<Weight>, DeployError> {
-    let mut found = Vec::new();
+pub async fn live(endpoint: &Endpoint, project: &Project) -> Result<Option<Live>, DeployError> {
+    let (mut versions, mut weights) = (IndexMap::new(), Vec::new());
     for root in project.workflow.roots() {
-        let alias = endpoint.lambda.get_alias().function_name(&root.0).name(LIVE_ALIAS);
-        let alias = match alias.send().await {
-            Ok(alias) => alias,
-            Err(error) if error.code() == Some("ResourceNotFoundException") => continue,
-            Err(error) => return Err(refused("looking up the alias", &root.0)(error)),
-        };
-        let weights = change::weights(alias.routing_config()).into_iter();
-        found.extend(weights.map(|(version, share)| Weight {
+        let Some(alias) = alias(endpoint, &root.0).await? else { return Ok(None) };
+        versions.insert(root.clone(), alias.version);
+        let shares = alias.shares.into_iter();
+        weights.extend(shares.map(|(version, share)| Weight {
             function: root.clone(),
             version,
             share,
         }));
     }
-    Ok(found)
-}
-
-/// The deployment that the alias `live` calls, or `None` if there is none.
-///
-/// # Errors
-/// If the endpoint refuses.
-pub async fn live(
-    endpoint: &Endpoint,
-    project: &Project,
-) -> Result<Option<Deployment>, DeployError> {
-    let mut waiting = Vec::new();
-    for root in project.workflow.roots() {
-        let alias = endpoint.lambda.get_alias().function_name(&root.0).name(LIVE_ALIAS);
-        match alias.send().await {
-            Ok(alias) => {
-                let version = alias.function_version().unwrap_or_default().to_owned();
-                waiting.push((root.clone(), version));
-            }
-            Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
-            Err(error) => return Err(refused("look-up of the alias", &root.0)(error)),
-        }
-    }
+    let mut waiting: Vec<_> = versions.clone().into_iter().collect();
     // From the versions that are invoked from outside along the pinned versions of what they call.
     let mut groups = IndexMap::new();
     while let Some((root, version)) = waiting.pop() {
@@ -161,10 +143,11 @@ pub async fn live(
     let inlined = |root: &TaskName| groups.get(root).map(|(inlined, _)| inlined.clone());
     let deployment =
         Deployment::from_groups(&project.workflow, |root| inlined(root).unwrap_or_default());
-    Ok(Some(groups.iter().fold(deployment, |deployment, (root, (_, resources))| {
+    let deployment = groups.iter().fold(deployment, |deployment, (root, (_, resources))| {
         match deployment.functions().contains_key(root) {
             true => deployment.with_resources(root, *resources),
             false => deployment,
         }
-    })))
+    });
+    Ok(Some(Live { deployed: Deployed { deployment, versions }, weights }))
 }

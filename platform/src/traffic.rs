@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use optimizer::canary::Arm;
 use optimizer::execution::{Execution, Outcome};
 use optimizer::price::PriceBook;
 use optimizer::workflow::TaskName;
 use tokio::time::Instant;
 use wire::log::{Entry, entries};
-use wire::record::CallOutcome;
 
 use crate::assemble;
 use crate::deploy::Deployed;
@@ -21,7 +21,7 @@ use crate::events::Observer;
 use crate::load::{Attempt, Sent};
 use crate::log_reader::LogReader;
 use crate::logs::Logs;
-use crate::observe::ObserveError;
+use crate::observe::{CLOCK_MARGIN_MS, ObserveError};
 use crate::project::Project;
 use crate::rates::Rates;
 
@@ -32,47 +32,65 @@ const LOG_LIMIT: Duration = Duration::from_secs(120);
 pub struct Observed {
     /// Function that was invoked.
     pub root: TaskName,
-    /// Which of the deployments served it, as an index.
-    pub deployment: usize,
+    /// Which of the deployments served it.
+    pub arm: Arm,
     /// What it was.
     pub execution: Execution,
 }
 
-/// Production's executions of some deployments, read again and again.
+/// The deployments that production's calls go to; the same one twice if it is alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Arms<'a> {
+    /// The present one.
+    pub stable: &'a Deployed,
+    /// The new one.
+    pub canary: &'a Deployed,
+}
+
+impl<'a> Arms<'a> {
+    fn of(&self, arm: Arm) -> &'a Deployed {
+        match arm {
+            Arm::Stable => self.stable,
+            Arm::Canary => self.canary,
+        }
+    }
+}
+
+/// Production's executions of two deployments, read again and again.
 pub struct Traffic<'a> {
     project: &'a Project,
     rates: Rates,
-    deployments: Vec<&'a Deployed>,
+    arms: Arms<'a>,
     /// With the root whose group it reads.
     readers: Vec<(Option<&'a TaskName>, LogReader<'a>)>,
     logs: Logs,
     open: BTreeMap<String, Open>,
     closed: BTreeSet<String>,
-    /// Executions of each deployment whose logs stayed incomplete.
-    incomplete: Vec<usize>,
+    /// Executions of the canary whose logs stayed incomplete.
+    incomplete: usize,
 }
 
 /// An invocation whose execution is not complete yet.
 struct Open {
     root: TaskName,
-    deployment: Option<usize>,
+    arm: Option<Arm>,
     since: Instant,
     /// When it began and how long it took, in microseconds, and how it ended.
     record: Option<(u64, u64, Outcome)>,
 }
 
 impl<'a> Traffic<'a> {
-    /// Of deployments of a project from a time on, in milliseconds since the Unix epoch.
+    /// Of two deployments of a project from now on.
     #[must_use]
     pub fn new(
         endpoint: &'a Endpoint,
         project: &'a Project,
         prices: PriceBook,
-        deployments: Vec<&'a Deployed>,
-        from_ms: i64,
+        arms: Arms<'a>,
         observer: &'a dyn Observer,
     ) -> Self {
         let roots = project.workflow.roots();
+        let from_ms = jiff::Timestamp::now().as_millisecond() - CLOCK_MARGIN_MS;
         let readers = project.tasks.keys().map(|task| {
             let root = roots.iter().find(|root| **root == task).copied();
             (root, LogReader::new(endpoint, task, from_ms, observer))
@@ -84,8 +102,8 @@ impl<'a> Traffic<'a> {
             logs: Logs::default(),
             open: BTreeMap::new(),
             closed: BTreeSet::new(),
-            incomplete: vec![0; deployments.len()],
-            deployments,
+            incomplete: 0,
+            arms,
         }
     }
 
@@ -94,13 +112,13 @@ impl<'a> Traffic<'a> {
     /// # Errors
     /// If logs cannot be read.
     pub async fn look(&mut self) -> Result<Vec<Observed>, ObserveError> {
-        let Self { readers, logs, open, closed, deployments, .. } = self;
+        let Self { readers, logs, open, closed, arms, .. } = self;
         for (root, reader) in readers {
             let root = *root;
             let on_page = |page: &[u8]| {
                 logs.read(page);
                 if let Some(root) = root {
-                    note(page, root, deployments, open, closed);
+                    note(page, root, arms, open, closed);
                 }
             };
             reader.read(on_page).await?;
@@ -113,29 +131,27 @@ impl<'a> Traffic<'a> {
                 continue;
             }
             let Some(one) = self.open.remove(&request) else { continue };
-            let Some(deployment) = one.deployment else { continue };
+            let Some(arm) = one.arm else { continue };
             self.closed.insert(request.clone());
             // The function called itself, or another task of the workflow called it.
             if self.logs.is_called(&request) {
                 continue;
             }
-            match self.execution(&one, deployment, &request) {
-                Some(execution) => {
-                    complete.push(Observed { root: one.root, deployment, execution });
-                }
-                None => self.incomplete[deployment] += 1,
+            match self.execution(&one, arm, &request) {
+                Some(execution) => complete.push(Observed { root: one.root, arm, execution }),
+                None => self.incomplete += usize::from(arm == Arm::Canary),
             }
         }
         Ok(complete)
     }
 
-    /// Executions of each deployment whose logs stayed incomplete for two minutes.
+    /// Executions of the canary whose logs stayed incomplete for two minutes.
     #[must_use]
-    pub fn incomplete(&self) -> &[usize] {
-        &self.incomplete
+    pub fn incomplete(&self) -> usize {
+        self.incomplete
     }
 
-    fn execution(&self, one: &Open, deployment: usize, request: &str) -> Option<Execution> {
+    fn execution(&self, one: &Open, arm: Arm, request: &str) -> Option<Execution> {
         let bill = self.logs.bills(self.logs.invocation(request)?).last()?;
         let (start_us, duration_us, outcome) = match one.record {
             Some(record) => record,
@@ -167,7 +183,7 @@ impl<'a> Traffic<'a> {
             }]);
         }
         let workflow = &self.project.workflow;
-        let deployed = &self.deployments[deployment].deployment;
+        let deployed = &self.arms.of(arm).deployment;
         let mut execution =
             assemble::execution(&sent, &self.logs, deployed, workflow, &self.rates)?;
         // The platform knows better how it ended.
@@ -180,22 +196,24 @@ impl<'a> Traffic<'a> {
 fn note(
     page: &[u8],
     root: &TaskName,
-    deployments: &[&Deployed],
+    arms: &Arms<'_>,
     open: &mut BTreeMap<String, Open>,
     closed: &BTreeSet<String>,
 ) {
-    let served = |version: &str| deployments.iter().position(|it| it.version(root) == version);
+    let served = |version: &str| {
+        [Arm::Stable, Arm::Canary].into_iter().find(|arm| arms.of(*arm).version(root) == version)
+    };
     let mut note = |request: &str, version: &str, record: Option<(u64, u64, Outcome)>| {
         if closed.contains(request) {
             return;
         }
         let one = open.entry(request.to_owned()).or_insert_with(|| Open {
             root: root.clone(),
-            deployment: None,
+            arm: None,
             since: Instant::now(),
             record: None,
         });
-        one.deployment = served(version).or(one.deployment);
+        one.arm = served(version).or(one.arm);
         one.record = record.or(one.record);
     };
     for start in wire::start::starts(page) {
@@ -203,13 +221,7 @@ fn note(
     }
     for entry in entries(page) {
         if let Entry::Invocation(record) = entry {
-            let outcome = match record.outcome {
-                CallOutcome::Ok => Outcome::Ok,
-                CallOutcome::Error => Outcome::Error,
-                CallOutcome::Crash => Outcome::Crash,
-                CallOutcome::Timeout => Outcome::Timeout,
-                CallOutcome::Refused => Outcome::Refused,
-            };
+            let outcome = assemble::outcome(record.outcome);
             let told = (record.start_us, record.duration_us, outcome);
             note(&record.request, &record.version, Some(told));
         }

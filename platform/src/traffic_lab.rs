@@ -20,8 +20,7 @@ use crate::measure::{Effort, MeasureError};
 use crate::observe::ObserveError;
 use crate::optimize::Verification;
 use crate::project::Project;
-use crate::rollout::CLOCK_MARGIN_MS;
-use crate::traffic::Traffic;
+use crate::traffic::{Arms, Traffic};
 use crate::verify;
 
 /// What only stops a trial that does harm: it may cost more, and be slower within the objective.
@@ -100,22 +99,18 @@ impl<'a> TrafficLab<'a> {
         trial: &Deployed,
         warm: usize,
     ) -> Result<[Vec<Execution>; 2], MeasureError> {
-        let from_ms = jiff::Timestamp::now().as_millisecond() - CLOCK_MARGIN_MS;
-        let mut deployments = vec![self.live];
-        deployments.extend((trial != self.live).then_some(trial));
-        let watched = deployments.len() - 1;
+        let arms = Arms { stable: self.live, canary: trial };
+        let watched = if trial == self.live { Arm::Stable } else { Arm::Canary } as usize;
         let prices = self.prices.clone();
-        let mut traffic =
-            Traffic::new(self.endpoint, self.project, prices, deployments, from_ms, self.observer);
+        let mut traffic = Traffic::new(self.endpoint, self.project, prices, arms, self.observer);
         let mut test = Canary::new(HARM, Some(self.project.workflow.slo()));
         let mut seen = [Vec::new(), Vec::new()];
         let started = Instant::now();
         loop {
             tokio::time::sleep(self.endpoint.pause()).await;
             for one in traffic.look().await? {
-                let arm = if one.deployment == 0 { Arm::Stable } else { Arm::Canary };
-                test.observe(arm, &one.execution);
-                seen[one.deployment].push(one.execution);
+                test.observe(one.arm, &one.execution);
+                seen[one.arm as usize].push(one.execution);
             }
             let count = |at: usize| seen[at].iter().filter(|one| !one.is_cold()).count();
             let failed = seen[watched].iter().filter(|one| one.failed()).count();
@@ -165,9 +160,8 @@ impl Lab for TrafficLab<'_> {
                     }
                 };
                 let [present, tried] = self.turn(&trial, warm).await?;
-                match live {
-                    Some(live) => executions[live].extend(present),
-                    None => drop(present),
+                if let Some(live) = live {
+                    executions[live].extend(present);
                 }
                 executions[at].extend(tried);
             }

@@ -108,10 +108,7 @@ impl<'a> Iterator for Window<'a> {
     fn next(&mut self) -> Option<Entry<'a>> {
         loop {
             let at = self.next.into_iter().min().filter(|at| *at < self.lines.len())?;
-            let start = memchr::memrchr(b'\n', &self.lines[self.from..at])
-                .map_or(self.from, |end| self.from + end + 1);
-            let end = memchr::memchr(b'\n', &self.lines[at..])
-                .map_or(self.lines.len(), |length| at + length);
+            let (start, end) = line_around(self.lines, at);
             let line = &self.lines[start..end];
             let words = self.next.iter().zip(&*WORDS).filter(|(next, _)| **next < end);
             let entry = words.map(|(_, (_, read))| read).find_map(|read| read(line));
@@ -121,6 +118,13 @@ impl<'a> Iterator for Window<'a> {
             }
         }
     }
+}
+
+/// Where the line around a place begins and ends, without its line end.
+pub(crate) fn line_around(lines: &[u8], at: usize) -> (usize, usize) {
+    let start = memchr::memrchr(b'\n', &lines[..at]).map_or(0, |end| end + 1);
+    let end = memchr::memchr(b'\n', &lines[at..]).map_or(lines.len(), |length| at + length);
+    (start, end)
 }
 
 /// Where a word stands last. (Searching from the end is slower, and lines are short.)

@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use serde::Deserialize;
 
+use crate::log::{line_around, split};
+
 static TEXT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("START RequestId: "));
 static JSON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"platform.start\""));
 
@@ -32,7 +34,7 @@ struct Record<'a> {
 
 /// The starts that a page of a log tells of, in both formats. A last line without its line end is not read.
 pub fn starts(page: &[u8]) -> impl Iterator<Item = Start<'_>> {
-    let (page, _) = crate::log::split(page);
+    let (page, _) = split(page);
     // Whole pages are searched, because most lines are somebody else's.
     let text = TEXT.find_iter(page).filter_map(|at| of_text(line(page, at)));
     let json = JSON.find_iter(page).filter_map(|at| of_json(line(page, at)));
@@ -41,8 +43,7 @@ pub fn starts(page: &[u8]) -> impl Iterator<Item = Start<'_>> {
 
 /// The whole line around a place in a page.
 fn line(page: &[u8], at: usize) -> &str {
-    let from = memchr::memrchr(b'\n', &page[..at]).map_or(0, |end| end + 1);
-    let to = memchr::memchr(b'\n', &page[at..]).map_or(page.len(), |end| at + end);
+    let (from, to) = line_around(page, at);
     std::str::from_utf8(&page[from..to]).unwrap_or_default()
 }
 

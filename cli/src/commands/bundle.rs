@@ -80,8 +80,7 @@ pub(crate) fn write(
     let mut written = Vec::new();
     for root in roots.iter().copied() {
         let function = &deployment.functions()[root];
-        let tasks = std::iter::once(root).chain(&function.inlined);
-        let form = PackageForm::of(tasks.map(|task| project.tasks[task].runtime.as_str()));
+        let form = project.form(root, &function.inlined);
         let inlined = function.inlined.as_slice();
         let zip = format!("{root}.zip");
         let path = match &form {

@@ -49,7 +49,7 @@ fn check_code(one: &Exported, folder: &Path) -> std::io::Result<()> {
     if !path.is_file() {
         return Ok(());
     }
-    match platform::deploy::sha256(&fs_err::read(path)?) == package.sha256 {
+    match platform::digest::sha256(&fs_err::read(path)?) == package.sha256 {
         true => Ok(()),
         false => {
             let message = format!("the code of `{}` is another one than in the plan", one.function);

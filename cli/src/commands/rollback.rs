@@ -30,7 +30,7 @@ pub(crate) async fn run(target: &TargetArguments) -> Result<(), CliError> {
     let live = platform::status::live(&endpoint, &project)
         .await
         .map_err(|error| CliError::failed("it is undone, but the status cannot be read", &error))?;
-    let live = live.map(|deployment| deployment.to_string());
+    let live = live.map(|live| live.deployed.deployment.to_string());
     match target.format {
         Format::Json => render::json(&json!({ "undone": undone, "live": live })),
         Format::Text => {

@@ -13,8 +13,8 @@ pub(crate) async fn run(target: &TargetArguments) -> Result<(), CliError> {
     let failed = |error| CliError::failed("the status cannot be read", &error);
     let functions = status::functions(&endpoint, &project).await.map_err(failed)?;
     let live = status::live(&endpoint, &project).await.map_err(failed)?;
-    let live = live.map(|deployment| deployment.to_string());
-    let weights = status::weights(&endpoint, &project).await.map_err(failed)?;
+    let weights = live.as_ref().map(|live| live.weights.clone()).unwrap_or_default();
+    let live = live.map(|live| live.deployed.deployment.to_string());
     if target.format == Format::Json {
         return render::json(&json!({
             "workflow": project.workflow.name(),

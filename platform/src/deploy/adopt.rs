@@ -17,9 +17,11 @@ use optimizer::deployment::Deployment;
 use optimizer::gate::Architecture;
 use optimizer::workflow::TaskName;
 
+use super::aliases::Shares;
 use super::functions::{Existing, variable};
-use super::{DeployError, Deployer, Wanted, refused, sha256};
-use crate::change::{Change, FunctionSettings, Routing, Zip};
+use super::{DeployError, Deployer, Wanted, refused};
+use crate::change::{Change, FunctionSettings, Zip};
+use crate::digest::sha256;
 use crate::download;
 use crate::journal::Undo;
 use crate::package_form::{PackageForm, WRAPPER};
@@ -148,13 +150,8 @@ impl Deployer<'_> {
     ) -> Result<(), DeployError> {
         let live = self.original_live_of(existing);
         match (live, self.alias(name).await?) {
-            (Some(version), Some(found)) if found.version != version => {
-                let (function_name, name) = (name.to_owned(), super::LIVE_ALIAS.to_owned());
-                let function_version = version.to_owned();
-                let routing_config = Routing::default();
-                let change =
-                    Change::UpdateAlias { function_name, name, function_version, routing_config };
-                self.changes.make(self.endpoint, &change, found.revision.as_deref(), None).await?;
+            (Some(version), Some(found)) => {
+                self.point(name, &found, version, Shares::new(), None).await.map(drop)?;
             }
             (None, Some(_)) => self.delete_alias(name).await?,
             _ => {}

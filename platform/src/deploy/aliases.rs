@@ -6,29 +6,64 @@ use aws_sdk_lambda::error::ProvideErrorMetadata;
 
 use super::{DeployError, Deployer, LIVE_ALIAS, refused};
 use crate::change::{Change, Routing, weights};
+use crate::endpoint::Endpoint;
 use crate::journal::Undo;
 
+/// Versions that an alias calls beside its own, with their shares of the calls, from 0 to 1.
+pub(crate) type Shares = BTreeMap<String, f64>;
+
 /// An alias as it is.
-pub(super) struct Alias {
-    pub(super) version: String,
-    /// Other versions with their shares of the calls.
-    pub(super) weights: BTreeMap<String, f64>,
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Alias {
+    pub(crate) version: String,
+    pub(crate) shares: Shares,
     pub(super) revision: Option<String>,
+}
+
+/// What the alias `live` of a function calls; none if it does not exist.
+pub(crate) async fn alias(
+    endpoint: &Endpoint,
+    function: &str,
+) -> Result<Option<Alias>, DeployError> {
+    let alias = endpoint.lambda.get_alias().function_name(function).name(LIVE_ALIAS);
+    match alias.send().await {
+        Ok(alias) => Ok(Some(Alias {
+            version: alias.function_version().unwrap_or_default().to_owned(),
+            shares: weights(alias.routing_config()),
+            revision: alias.revision_id().map(str::to_owned),
+        })),
+        Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
+        Err(error) => Err(refused("look-up of the alias", function)(error)),
+    }
 }
 
 impl Deployer<'_> {
     /// What the alias `live` of a function calls; none if it does not exist.
     pub(super) async fn alias(&self, function: &str) -> Result<Option<Alias>, DeployError> {
-        let alias = self.endpoint.lambda.get_alias().function_name(function).name(LIVE_ALIAS);
-        match alias.send().await {
-            Ok(alias) => Ok(Some(Alias {
-                version: alias.function_version().unwrap_or_default().to_owned(),
-                weights: weights(alias.routing_config()),
-                revision: alias.revision_id().map(str::to_owned),
-            })),
-            Err(error) if error.code() == Some("ResourceNotFoundException") => Ok(None),
-            Err(error) => Err(refused("look-up of the alias", function)(error)),
+        alias(self.endpoint, function).await
+    }
+
+    /// Makes the alias `live` of a function, which is there, call a version, and others by their shares. Whether
+    /// anything had to be changed.
+    pub(super) async fn point(
+        &self,
+        function: &str,
+        found: &Alias,
+        version: &str,
+        shares: Shares,
+        undo: Option<Undo>,
+    ) -> Result<bool, DeployError> {
+        if found.version == version && found.shares == shares {
+            return Ok(false);
         }
+        let change = Change::UpdateAlias {
+            function_name: function.to_owned(),
+            name: LIVE_ALIAS.to_owned(),
+            function_version: version.to_owned(),
+            routing_config: Routing { additional_version_weights: shares },
+        };
+        self.changes.make(self.endpoint, &change, found.revision.as_deref(), undo).await?;
+        Ok(true)
     }
 
     /// Makes the alias `live` of a function call a version, and no other.
@@ -38,25 +73,19 @@ impl Deployer<'_> {
         version: &str,
     ) -> Result<(), DeployError> {
         let found = self.alias(function).await?;
-        let is_there = |alias: &Alias| alias.version == version && alias.weights.is_empty();
-        if found.as_ref().is_some_and(is_there) {
-            return Ok(());
-        }
         let from = found.as_ref().map(|alias| alias.version.clone());
-        let (function_name, name) = (function.to_owned(), LIVE_ALIAS.to_owned());
-        let (to, function_version) = (version.to_owned(), version.to_owned());
         // An interrupted run may have moved it already, to a version that nothing needs any more.
         let from = self.moves(function).first().map_or(from, |(from, _)| from.clone());
-        let undo = Undo::Alias { function: function_name.clone(), name: name.clone(), from, to };
-        let routing_config = Routing::default();
-        let change = match found {
-            Some(_) => {
-                Change::UpdateAlias { function_name, name, function_version, routing_config }
-            }
-            None => Change::CreateAlias { function_name, name, function_version },
+        let undo = Some(moved(function, from, version));
+        if let Some(found) = found {
+            return self.point(function, &found, version, Shares::new(), undo).await.map(drop);
+        }
+        let change = Change::CreateAlias {
+            function_name: function.to_owned(),
+            name: LIVE_ALIAS.to_owned(),
+            function_version: version.to_owned(),
         };
-        let revision = found.and_then(|alias| alias.revision);
-        self.changes.make(self.endpoint, &change, revision.as_deref(), Some(undo)).await.map(drop)
+        self.changes.make(self.endpoint, &change, None, undo).await.map(drop)
     }
 
     /// Makes the alias `live` of a function call a version with a share of its calls, from 0 to 1, beside the one
@@ -71,11 +100,8 @@ impl Deployer<'_> {
         canary: &str,
         share: f64,
     ) -> Result<(), DeployError> {
-        let found = self.alias(function).await?.unwrap_or(Alias {
-            version: "none".into(),
-            weights: BTreeMap::new(),
-            revision: None,
-        });
+        let found = self.alias(function).await?;
+        let found = found.unwrap_or(Alias { version: "none".into(), ..Alias::default() });
         if found.version != stable {
             return Err(DeployError::Drifted {
                 function: function.to_owned(),
@@ -83,22 +109,9 @@ impl Deployer<'_> {
                 found: found.version,
             });
         }
-        let additional_version_weights = BTreeMap::from([(canary.to_owned(), share)]);
-        if found.weights == additional_version_weights {
-            return Ok(());
-        }
-        let (function_name, name) = (function.to_owned(), LIVE_ALIAS.to_owned());
-        let undo = Undo::Alias {
-            function: function_name.clone(),
-            name: name.clone(),
-            from: Some(stable.to_owned()),
-            to: canary.to_owned(),
-        };
-        let function_version = stable.to_owned();
-        let routing_config = Routing { additional_version_weights };
-        let change = Change::UpdateAlias { function_name, name, function_version, routing_config };
-        let revision = found.revision.as_deref();
-        self.changes.make(self.endpoint, &change, revision, Some(undo)).await.map(drop)
+        let shares = Shares::from([(canary.to_owned(), share)]);
+        let undo = Some(moved(function, Some(stable.to_owned()), canary));
+        self.point(function, &found, stable, shares, undo).await.map(drop)
     }
 
     /// Where this entry of the journal has moved a function's alias from and to, in order; the last move may not have
@@ -129,4 +142,10 @@ impl Deployer<'_> {
             Change::DeleteFunction { function_name, qualifier: version.map(str::to_owned) };
         self.changes.make(self.endpoint, &change, None, None).await.map(drop)
     }
+}
+
+/// How a move of an alias is undone.
+fn moved(function: &str, from: Option<String>, to: &str) -> Undo {
+    let (function, name) = (function.to_owned(), LIVE_ALIAS.to_owned());
+    Undo::Alias { function, name, from, to: to.to_owned() }
 }

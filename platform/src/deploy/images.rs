@@ -252,9 +252,7 @@ impl Deployer<'_> {
     }
 
     fn fits_no_zip(&self, root: &TaskName, inlined: &[TaskName]) -> bool {
-        let tasks = std::iter::once(root).chain(inlined);
-        let runtimes = tasks.map(|task| self.project.tasks[task].runtime.as_str());
-        matches!(PackageForm::of(runtimes), PackageForm::Image { .. })
+        matches!(self.project.form(root, inlined), PackageForm::Image { .. })
     }
 
     /// Whether all tasks together fit into no zip.

@@ -1,8 +1,9 @@
 //! The layer that holds the supervisor, for functions on managed runtimes.
 
-use super::{DeployError, Deployer, refused, sha256};
+use super::{DeployError, Deployer, refused};
 use crate::bundle::supervisor_layer;
 use crate::change::{Change, Code, Zip};
+use crate::digest::sha256;
 use crate::journal::Undo;
 
 impl Deployer<'_> {

@@ -10,7 +10,8 @@ use optimizer::workflow::TaskName;
 use serde_json::json;
 
 use super::adopt::managed_by;
-use super::{DeployError, Deployed, Deployer, log_group, refused, sha256};
+use super::{DeployError, Deployed, Deployer, log_group, refused};
+use crate::digest::sha256;
 use crate::plan::{Managed, Parent, Plan, PlannedFunction, Predicted, Widening, differences};
 use crate::status;
 
@@ -43,9 +44,9 @@ impl Deployer<'_> {
     pub async fn plan(&self, draft: Draft) -> Result<Plan, DeployError> {
         let Draft { deployment, reasons, predicted } = draft;
         self.choose_forms(&deployment).await?;
-        let parent = self.parent().await?;
-        let before = match &parent {
-            Some((live, _)) => live.clone(),
+        let live = self.live().await?;
+        let before = match &live {
+            Some(live) => live.deployment.clone(),
             None => Deployment::unfused(&self.project.workflow),
         };
         let mut functions = IndexMap::new();
@@ -67,7 +68,7 @@ impl Deployer<'_> {
             widenings: self.widenings(&deployment),
             managed: self.managed().await?,
             deployment: deployment.to_string(),
-            parent: parent.map(|(_, parent)| parent),
+            parent: live.map(|live| self.parent(live)),
             functions,
             reasons,
             predicted,
@@ -81,29 +82,21 @@ impl Deployer<'_> {
     /// # Errors
     /// If the endpoint refuses.
     pub async fn live(&self) -> Result<Option<Deployed>, DeployError> {
-        let live = self.parent().await?;
-        Ok(live.map(|(deployment, parent)| Deployed { deployment, versions: parent.versions }))
+        let live = status::live(self.endpoint, self.project).await?;
+        Ok(live.map(|live| live.deployed))
     }
 
-    async fn parent(&self) -> Result<Option<(Deployment, Parent)>, DeployError> {
-        let Some(live) = status::live(self.endpoint, self.project).await? else { return Ok(None) };
-        let mut versions = IndexMap::new();
-        for root in self.project.workflow.roots() {
-            if let Some(alias) = self.alias(&root.0).await? {
-                versions.insert(root.clone(), alias.version);
-            }
-        }
-        let resources =
-            live.functions().iter().map(|(task, function)| (task.clone(), function.resources));
-        let parent = Parent {
-            deployment: live.to_string(),
-            resources: resources.collect(),
-            versions,
+    /// What a plan starts from.
+    fn parent(&self, live: Deployed) -> Parent {
+        let functions = live.deployment.functions().iter();
+        Parent {
+            deployment: live.deployment.to_string(),
+            resources: functions.map(|(task, it)| (task.clone(), it.resources)).collect(),
+            versions: live.versions,
             plan: self.changes.last().and_then(|entry| {
                 entry.command.strip_prefix(APPLY).map(str::to_owned).filter(|_| entry.is_finished)
             }),
-        };
-        Ok(Some((live, parent)))
+        }
     }
 
     /// What the workflow file says about a function's configuration. What it says about inlined tasks is in the package.
@@ -177,7 +170,7 @@ impl Deployer<'_> {
             let here = &self.endpoint.place;
             return Err(stale(format!("it is for {}, and this is {here}", plan.place)));
         }
-        let Some((live, parent)) = self.parent().await? else {
+        let Some(live) = self.live().await? else {
             return Err(stale("nothing of Fuseline's is deployed there".into()));
         };
         let Some(planned) = &plan.parent else {
@@ -190,9 +183,10 @@ impl Deployer<'_> {
         }
         // What an interrupted rollout of the same plan did to the aliases is known.
         if open.is_none()
-            && (&planned.versions, &planned.deployment) != (&parent.versions, &parent.deployment)
+            && (&planned.versions, &planned.deployment)
+                != (&live.versions, &live.deployment.to_string())
         {
-            return Err(stale(format!("production calls {} now", parent.deployment)));
+            return Err(stale(format!("production calls {} now", live.deployment)));
         }
         self.choose_forms(deployment).await?;
         for (task, function) in deployment.functions() {
@@ -213,7 +207,7 @@ impl Deployer<'_> {
             self.check_unpublished(deployment).await?;
         }
         self.changes.begin(&command, &plan.deployment)?;
-        Ok(Deployed { deployment: live, versions: parent.versions })
+        Ok(live)
     }
 
     /// Refuses functions that were taken over and are invoked without a version: their callers would get the new
@@ -234,7 +228,7 @@ impl Deployer<'_> {
         let call = call.order_by(OrderBy::LastEventTime).descending(true).send().await;
         let streams = match call {
             Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(false),
-            found => found.map_err(refused("looking up the log streams", &task.0))?,
+            found => found.map_err(refused("look-up of the log streams", &task.0))?,
         };
         let since_ms = jiff::Timestamp::now().as_millisecond() - RECENT_MS;
         Ok(streams.log_streams().iter().any(|stream| {

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use aws_sdk_lambda::error::ProvideErrorMetadata;
 use optimizer::workflow::TaskName;
 use percent_encoding::percent_decode_str;
-use sha2::{Digest, Sha256};
 
 use super::{DeployError, Deployed, Deployer, aws_message};
 use crate::change::{Change, FunctionSettings};
+use crate::digest::sha256_hex;
 use crate::journal::Undo;
 use crate::plan::{Plan, Widening};
 
@@ -201,8 +201,7 @@ impl Deployer<'_> {
         if name.len() <= LONGEST_NAME {
             return name;
         }
-        let digest = Sha256::digest(&name);
-        let end: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let end = &sha256_hex(name.as_bytes())[..8];
         format!("{}-{end}", &name[..LONGEST_NAME - 1 - end.len()])
     }
 

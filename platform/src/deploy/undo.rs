@@ -8,9 +8,10 @@ use optimizer::workflow::TaskName;
 use serde::Serialize;
 
 use super::adopt::KEPT;
+use super::aliases::Shares;
 use super::functions::variable;
 use super::{DeployError, Deployed, Deployer, WORKFLOW_VARIABLE, refused};
-use crate::change::{Change, FunctionSettings, Routing};
+use crate::change::{Change, FunctionSettings};
 use crate::journal::{Record, Undo};
 
 /// Longest wait for executions under way before the versions that they use are deleted.
@@ -115,32 +116,19 @@ impl Deployer<'_> {
         let Some(found) = self.alias(function).await? else { return Ok(false) };
         let moves = self.moves(function);
         let from = moves.first().and_then(|(from, _)| from.clone());
-        let is_back = from.as_ref() == Some(&found.version);
-        if is_back && found.weights.is_empty() {
-            return Ok(false);
-        }
-        if !is_back && !moves.iter().any(|(_, to)| *to == found.version) {
+        let is_origin = from.as_ref() == Some(&found.version);
+        if !is_origin && !moves.iter().any(|(_, to)| *to == found.version) {
             return Err(DeployError::Drifted {
                 function: function.to_owned(),
                 alias: name.to_owned(),
                 found: found.version,
             });
         }
-        let has_production = from.is_some();
         match from {
-            None => self.delete_alias(function).await?,
-            Some(function_version) => {
-                let change = Change::UpdateAlias {
-                    function_name: function.to_owned(),
-                    name: name.to_owned(),
-                    function_version,
-                    routing_config: Routing::default(),
-                };
-                let revision = found.revision.as_deref();
-                self.changes.make(self.endpoint, &change, revision, None).await?;
-            }
+            Some(version) => self.point(function, &found, &version, Shares::new(), None).await,
+            // Production called nothing before.
+            None => self.delete_alias(function).await.map(|()| false),
         }
-        Ok(has_production)
     }
 
     async fn undo(&self, undo: &Undo) -> Result<(), DeployError> {

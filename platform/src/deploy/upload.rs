@@ -5,11 +5,11 @@
 //! was taken over is uploaded before it is changed, and is removed after it was given back.
 
 use optimizer::deployment::Deployment;
-use sha2::{Digest, Sha256};
 
 use super::{DeployError, Deployer};
 use crate::bucket::Bucket;
 use crate::change::{Change, Code, Object, Zip, object};
+use crate::digest::{is_sha256_hex, sha256_hex};
 use crate::journal::Undo;
 
 /// Largest zip that is sent in a call, in bytes. Lambda takes 50 MB, and not much more than their base64 in the
@@ -174,16 +174,13 @@ impl Deployer<'_> {
 
 /// The name of the object that holds a zip: its SHA-256 in hex.
 fn file_name(zip: &Zip) -> String {
-    let digest = Sha256::digest(&zip.bytes);
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{hex}{SUFFIX}")
+    format!("{}{SUFFIX}", sha256_hex(&zip.bytes))
 }
 
 /// Whether a key in our folder is one that [`file_name`] gives.
 fn is_ours(key: &str) -> bool {
     let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
-    let hex = name.strip_suffix(SUFFIX).unwrap_or_default();
-    hex.len() == 64 && hex.chars().all(|c| c.is_ascii_hexdigit())
+    name.strip_suffix(SUFFIX).is_some_and(is_sha256_hex)
 }
 
 #[cfg(test)]

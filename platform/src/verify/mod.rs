@@ -281,10 +281,8 @@ impl Verifier<'_> {
 /// What the endpoint said to a request that it did not execute. Of what it could not, the platform's limits on payloads
 /// are part of the workflow's behaviour.
 fn refusal(sent: &Sent) -> Option<String> {
-    let said = |key: &str| sent.answer[key].as_str();
-    let is_limit = said("Error") == Some(DATA_LIMIT_EXCEEDED);
-    let message = said("message").or_else(|| said("Cause"))?;
-    (sent.outcome == Outcome::Refused && !is_limit).then(|| message.to_owned())
+    let is_limit = sent.answer["Error"] == DATA_LIMIT_EXCEEDED;
+    sent.refusal().filter(|_| !is_limit).map(str::to_owned)
 }
 
 fn add_varying(ignored: &mut BTreeSet<Pattern>, first: &[Replay], again: &[Replay]) {
